@@ -1,0 +1,32 @@
+# Everything happens in .venv; PYTHON may name another interpreter (3.11 or newer).
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: setup demo test slow bench docs clean
+setup: .venv/.ready
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/marmor demo
+
+test: setup
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+slow: setup
+	$(BIN)/pytest -m slow
+
+bench: setup
+	$(BIN)/python benchmarks/sampling.py
+
+docs: setup
+	$(BIN)/python docs/build.py
+
+clean:
+	rm -rf .venv build src/*.egg-info

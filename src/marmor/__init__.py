@@ -1,0 +1,3 @@
+"""marmor: image generation and domain adaptation on one person's machine."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The foundation under every room: errors, pixels, seeds, files, conditions."""

@@ -1,0 +1,48 @@
+"""Conditions: what an image is asked to show, as named fields with a kind.
+
+A condition is encoded as one tensor per batch that always has room for "none", the learned token
+that stands for "not said": class-label dropout (Ho & Salimans 2022, classifier-free guidance) writes
+it per sample, guidance asks for it, and a person who leaves the condition out gets it.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ClassLabel:
+    """One of ``size`` classes. Encoded as int64 of shape (batch,); "none" is the value ``size``."""
+
+    size: int
+
+    def none(self, count: int) -> Tensor:
+        return torch.full((count,), self.size, dtype=torch.int64)
+
+    def drop(self, values: Tensor, dropped: Tensor) -> Tensor:
+        """``values`` with "none" where ``dropped`` (bool, shape (batch,)) says so."""
+        return torch.where(dropped, self.none(len(values)).to(values.device), values)
+
+
+Condition = ClassLabel
+Conditions = dict[str, Tensor]
+
+
+def none_of(
+    kinds: dict[str, Condition], count: int, device: torch.device | str = "cpu"
+) -> Conditions:
+    """Every condition of a batch left unsaid."""
+    return {name: kind.none(count).to(device) for name, kind in kinds.items()}
+
+
+def drop_each(
+    kinds: dict[str, Condition], values: Conditions, probability: float, generator: torch.Generator
+) -> Conditions:
+    """Each condition dropped on its own and per sample with the given probability."""
+    return {
+        name: kind.drop(
+            values[name], torch.rand(len(values[name]), generator=generator) < probability
+        )
+        for name, kind in kinds.items()
+    }

@@ -1,0 +1,19 @@
+"""The one exception that is meant for people."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Wrong input. The message is one sentence: what is wrong, where, what was expected, what to do.
+
+    The command prints it and ends with status 2; a library user can catch it.
+    """
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """The error for a name that is not in a list, with the nearest name that is."""
+    choices = sorted(known)
+    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return UserError(f"unknown {kind} {name!r}: {hint}known are {', '.join(choices)}.")

@@ -1,0 +1,29 @@
+"""What the models see: sets of images, where they are read from and written to, and how made.
+
+``read`` turns a name or a path into an ``ImageSet``; ``write`` and ``write_splits`` turn it back
+into files; ``make_mnist_m`` makes MNIST-M from digits and photographs; ``describe`` tells in
+numbers what a set is.
+"""
+
+from marmor.data.classes import require_classes
+from marmor.data.describe import describe
+from marmor.data.embedded import EMBEDDED, photographs
+from marmor.data.imageset import ImageSet
+from marmor.data.join import join
+from marmor.data.mnist_m import make_mnist_m, read_photographs
+from marmor.data.readers import read
+from marmor.data.writers import write, write_splits
+
+__all__ = [
+    "EMBEDDED",
+    "ImageSet",
+    "describe",
+    "join",
+    "make_mnist_m",
+    "photographs",
+    "read",
+    "read_photographs",
+    "require_classes",
+    "write",
+    "write_splits",
+]

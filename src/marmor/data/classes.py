@@ -1,0 +1,55 @@
+"""Class names: their order, their numbers, and how many a set must have."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from marmor.base.errors import UserError
+from marmor.data.imageset import ImageSet
+
+_INTEGER = re.compile(r"-?[0-9]+")
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Sort key under which ``img2`` comes before ``img10``."""
+    parts = _DIGITS.split(name)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def class_order(labels: Iterable[str]) -> tuple[str, ...]:
+    """The distinct labels: numerically when all are integers, else alphabetically."""
+    distinct = set(labels)
+    if all(_INTEGER.fullmatch(label) for label in distinct):
+        return tuple(sorted(distinct, key=lambda label: (int(label), label)))
+    return tuple(sorted(distinct))
+
+
+def class_indices(labels: Sequence[str], class_names: Sequence[str], where: str) -> Tensor:
+    """Labels as int64 (N,) positions in ``class_names``; UserError for a label not among them."""
+    position = {name: index for index, name in enumerate(class_names)}
+    unknown = next((label for label in labels if label not in position), None)
+    if unknown is not None:
+        raise UserError(
+            f"{where} has the label {unknown!r}, which is not among its class names "
+            f"{', '.join(class_names)}; correct the label or the list of names."
+        )
+    return torch.tensor([position[label] for label in labels], dtype=torch.int64)
+
+
+def require_classes(images: ImageSet, at_least: int = 2) -> None:
+    """UserError unless ``images`` is labelled and shows ``at_least`` different classes."""
+    if not images.labels:
+        raise UserError(
+            "the images have no labels, and this needs them; give class sub-folders, "
+            "a train.csv, <class>_<n>.png names or an .npz with labels."
+        )
+    present = images.labels["class"].unique().tolist()
+    if len(present) < at_least:
+        found = ", ".join(repr(images.class_names[index]) for index in present) or "none"
+        raise UserError(
+            f"the images show {len(present)} class(es) only ({found}), and this needs at least "
+            f"{at_least}; give images of more classes."
+        )

@@ -1,0 +1,86 @@
+"""Image files to pixels: 8 bits, grey or RGB, upright, opaque; every conversion is remarked."""
+
+import io
+from pathlib import PurePath
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from marmor.base.errors import UserError
+
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+)
+# Only these decoders see strangers' files: Pillow would hand EPS to Ghostscript, for one.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+
+
+class Picture(NamedTuple):
+    """One decoded image: uint8 (H, W, C) with C 1 or 3, and what was converted."""
+
+    pixels: np.ndarray
+    remarks: tuple[str, ...]
+
+
+def is_image(name: str) -> bool:
+    """Whether a file name ends like an image that ``decode`` reads."""
+    return PurePath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def decode(data: bytes, where: str) -> Picture:
+    """The image in ``data``. ``where`` names it in the UserError raised for a file that is damaged,
+    no image, or holds more than 16 bits a value.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            remarks = _container_remarks(image)
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+    except Exception as error:  # a damaged file raises anything from OSError to SyntaxError
+        raise UserError(
+            f"{where} cannot be read as an image ({error}); replace or remove this file."
+        ) from error
+    if upright.mode in ("I", "F"):
+        raise UserError(
+            f"{where} has 32 bits per pixel (mode {upright.mode}), expected 8; "
+            "convert it to 8-bit grey or RGB first."
+        )
+    plain, conversions = _opaque(upright)
+    pixels = np.array(plain)
+    return Picture(pixels[..., None] if pixels.ndim == 2 else pixels, remarks + conversions)
+
+
+def _container_remarks(image: Image.Image) -> tuple[str, ...]:
+    remarks = []
+    # Pillow reduces 16-bit colour while it loads; only the raw mode before loading tells.
+    if ";16" in str(getattr(image, "tile", "")) or image.mode.startswith("I;16"):
+        remarks.append("16 bits per channel were reduced to the upper 8.")
+    # MPO is how phones store a JPEG with a preview.
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+        remarks.append("of several frames only the first was read.")
+    return tuple(remarks)
+
+
+def _opaque(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    """Mode L or RGB, with what had to be done for it."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.array(image) >> 8).astype(np.uint8)), ()
+    if image.has_transparency_data:
+        return _on_white(image)
+    if image.mode in ("L", "RGB"):
+        return image, ()
+    if image.mode == "1":
+        return image.convert("L"), ()
+    if image.mode == "P":
+        return image.convert("RGB"), ()
+    return image.convert("RGB"), (f"{image.mode} was converted to RGB.",)
+
+
+def _on_white(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    grey = image.mode in ("L", "LA", "1")
+    layered = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    flat = Image.alpha_composite(white, layered).convert("L" if grey else "RGB")
+    lowest = layered.getchannel("A").getextrema()[0]
+    return flat, () if lowest == 255 else ("transparency was composited on white.",)

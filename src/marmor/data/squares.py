@@ -1,0 +1,40 @@
+"""Centre crop to a square and antialiased resize."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Float copies are made for this many values at a time (64 MiB), however large the set.
+VALUES_AT_ONCE = 1 << 24
+
+
+def to_squares(images: Tensor, size: int) -> Tensor:
+    """uint8 (N, C, H, W) → uint8 (N, C, size, size).
+
+    The largest centred square is resized with an antialiased triangle filter ("bilinear"), in
+    float and rounded, so that one image alone and the same image in a batch give the same bytes.
+    """
+    height, width = images.shape[2:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    cropped = images[:, :, top : top + side, left : left + side]
+    if side == size:
+        return cropped.contiguous()
+    block = max(1, VALUES_AT_ONCE // (cropped.shape[1] * side * side))
+    return torch.cat([_resize(part, size) for part in cropped.split(block)])
+
+
+def resize_note(sizes: set[tuple[int, int]], size: int) -> str:
+    """The sentence that says what ``to_squares`` did to images of these (H, W)."""
+    origin = size_text(*sizes) if len(sizes) == 1 else f"{len(sizes)} different sizes"
+    return f"Centre-cropped to squares and resized from {origin} to {size}×{size}."
+
+
+def size_text(size: tuple[int, int]) -> str:
+    """(H, W) as people write it: width × height."""
+    return f"{size[1]}×{size[0]}"
+
+
+def _resize(images: Tensor, size: int) -> Tensor:
+    resized = F.interpolate(images.float(), size=(size, size), mode="bilinear", antialias=True)
+    return resized.round().clamp(0, 255).to(torch.uint8)

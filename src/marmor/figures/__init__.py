@@ -1,0 +1,22 @@
+"""Figures: pictures of pictures, plots, and the report of a run as one HTML page."""
+
+from marmor.figures.pictures import grid, pairs, save_png, strip
+from marmor.figures.plots import bars, confusion, curves
+from marmor.figures.report import Picture, Report, Section, Table, Text, render, write
+
+__all__ = [
+    "Picture",
+    "Report",
+    "Section",
+    "Table",
+    "Text",
+    "bars",
+    "confusion",
+    "curves",
+    "grid",
+    "pairs",
+    "render",
+    "save_png",
+    "strip",
+    "write",
+]

@@ -1,0 +1,19 @@
+"""Measurement: features and class indices in, small records of float64 numbers out."""
+
+from marmor.metrics.agreement import Agreement, Share, agreement, share
+from marmor.metrics.frechet import frechet_distance, frechet_floor
+from marmor.metrics.neighbours import Neighbours, nearest
+from marmor.metrics.statistics import Gaussian, gaussian
+
+__all__ = [
+    "Agreement",
+    "Gaussian",
+    "Neighbours",
+    "Share",
+    "agreement",
+    "frechet_distance",
+    "frechet_floor",
+    "gaussian",
+    "nearest",
+    "share",
+]

@@ -1,0 +1,176 @@
+"""UViT: convolutions at half resolution, a transformer over the tokens below, made for small CPUs.
+
+The form is the U-ViT of simple diffusion (Hoogeboom et al. 2023): pixel-unshuffle by 2, a residual
+convolution block, a stride-2 convolution to tokens, transformer blocks with adaLN-zero (Peebles & Xie
+2023), and the way back with one skip. Two things are added for training in minutes: some blocks mix
+tokens with an MLP (Tolstikhin et al. 2021) in place of attention, and every class owns a learned map
+that is added to the tokens, so that the rough shape of a class need not be found by attention.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from marmor.base.conditions import Conditions
+from marmor.networks.layers import (
+    Matrix,
+    MatrixConv,
+    Modulation,
+    TimeFeatures,
+    channel_norm,
+    norm,
+)
+
+PIXELS_PER_TOKEN = 4
+"""Height and width of the image patch that one token stands for."""
+
+
+class ResidualBlock(nn.Module):
+    """Norm, ReLU, conv, modulated norm, ReLU, conv, plus the input."""
+
+    def __init__(self, channels: int, embedding: int) -> None:
+        super().__init__()
+        self.first = MatrixConv(channels, channels)
+        self.second = MatrixConv(channels, channels, zero=True)
+        self.modulation = Modulation(embedding, channels, 2)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        scale, shift = (part[:, :, None, None] for part in self.modulation.split(embedding))
+        h = self.first(F.relu(channel_norm(x)))
+        h = channel_norm(h) * (1 + scale) + shift
+        return x + self.second(F.relu(h))
+
+
+class Attention(nn.Module):
+    """Self-attention with normalised queries and keys and a learned temperature per head.
+
+    Written out: for 49 tokens the matrix products beat the fused kernel on CPUs.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = (Matrix(width, width) for _ in range(3))
+        self.out = Matrix(width, width, zero=True)
+        self.log_temperature = nn.Parameter(torch.full((heads, 1, 1), math.log(8.0)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = (
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        )
+        query = F.normalize(query, dim=-1) * self.log_temperature.exp().to(query.dtype)
+        weights = (query @ F.normalize(key, dim=-1).mT).softmax(-1)
+        return self.out((weights @ value).transpose(1, 2).flatten(2))
+
+
+class TokenMixing(nn.Module):
+    """An MLP across the tokens, the same for every channel (MLP-Mixer)."""
+
+    def __init__(self, tokens: int, hidden: int = 128) -> None:
+        super().__init__()
+        self.spread = Matrix(tokens, hidden)
+        self.gather = Matrix(hidden, tokens, zero=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gather(F.relu(self.spread(x.mT))).mT
+
+
+class TransformerBlock(nn.Module):
+    """A mixer over tokens, then an MLP over channels, each modulated by the embedding."""
+
+    def __init__(self, width: int, embedding: int, mixer: nn.Module) -> None:
+        super().__init__()
+        self.mixer = mixer
+        self.widen = Matrix(width, 4 * width)
+        self.narrow = Matrix(4 * width, width, zero=True)
+        self.modulation = Modulation(embedding, width, 6)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        parts = [part[:, None] for part in self.modulation.split(embedding)]
+        scale, shift, gate, mlp_scale, mlp_shift, mlp_gate = parts
+        x = x + (1 + gate) * self.mixer(norm(x) * (1 + scale) + shift)
+        h = F.relu(self.widen(norm(x) * (1 + mlp_scale) + mlp_shift))
+        return x + (1 + mlp_gate) * self.narrow(h)
+
+
+class UViT(nn.Module):
+    """See the module's text.
+
+    Args:
+        image_shape: (C, H, W) of the images; H and W multiples of 4.
+        classes: how many values each condition has, by the condition's name.
+        channels: width of the convolutions at half resolution.
+        width: width of the tokens.
+        mixers: one letter a block, "m" for token mixing, "a" for attention.
+        heads: attention heads.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        classes: dict[str, int],
+        channels: int = 64,
+        width: int = 128,
+        mixers: str = "mama",
+        heads: int = 2,
+    ) -> None:
+        super().__init__()
+        pixels, height, image_width = image_shape
+        if height % PIXELS_PER_TOKEN or image_width % PIXELS_PER_TOKEN:
+            raise ValueError(f"image sides must be multiples of {PIXELS_PER_TOKEN}: {image_shape}")
+        tokens = (height // PIXELS_PER_TOKEN) * (image_width // PIXELS_PER_TOKEN)
+
+        self.time = nn.Sequential(
+            TimeFeatures(64), nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.labels = nn.ModuleDict({n: nn.Embedding(k + 1, width) for n, k in classes.items()})
+        self.maps = nn.ParameterDict(
+            {n: torch.randn(k + 1, tokens, width) * 0.02 for n, k in classes.items()}
+        )
+        self.positions = nn.Parameter(torch.randn(tokens, width) * 0.02)
+
+        self.stem = MatrixConv(4 * pixels, channels)
+        self.encode = ResidualBlock(channels, width)
+        self.down = MatrixConv(channels, width, stride=2)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(
+                width, width, TokenMixing(tokens) if kind == "m" else Attention(width, heads)
+            )
+            for kind in mixers
+        )
+        self.up = Matrix(width, 4 * channels)
+        self.merge = MatrixConv(2 * channels, channels, kernel=1)
+        self.decode = ResidualBlock(channels, width)
+        self.head = MatrixConv(channels, 4 * pixels, zero=True)
+
+    def forward(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+        """x (B, C, H, W), t (B,) in [0, 1], class indices (B,) by name → (B, C, H, W)."""
+        embedding = self.time(t)
+        for name, label in self.labels.items():
+            embedding = embedding + label(conditions[name])
+        embedding = F.relu(embedding)
+
+        h = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
+        skip = self.encode(self.stem(h), embedding)
+        tokens = self.down(skip)
+        height = tokens.shape[2]
+        tokens = tokens.flatten(2).mT + self.positions
+        for name, maps in self.maps.items():
+            tokens = tokens + maps[conditions[name]]
+        for block in self.blocks:
+            tokens = block(tokens, embedding)
+
+        h = self.up(norm(tokens)).mT.unflatten(2, (height, -1))
+        h = F.pixel_shuffle(h, 2).contiguous(memory_format=torch.channels_last)
+        h = self.decode(self.merge(torch.cat([h, skip], dim=1)), embedding)
+        return F.pixel_shuffle(self.head(F.relu(channel_norm(h))), 2)
+
+    def hidden_matrices(self) -> list[nn.Parameter]:
+        """The weights between hidden layers, for Muon; embeddings, stem and head are not among them."""
+        rooms = [self.encode, self.down, *self.blocks, self.up, self.merge, self.decode]
+        layers = [layer for room in rooms for layer in room.modules()]
+        return [layer.weight for layer in layers if isinstance(layer, (Matrix, MatrixConv))]

@@ -1,0 +1,1 @@
+"""The named experiments: the only place where the rooms meet."""

@@ -1,0 +1,25 @@
+"""The whole way on embedded data: train, draw, judge, report."""
+
+from pathlib import Path
+
+from marmor.base.progress import console
+from marmor.recipes import digits
+from marmor.recipes.models import PRETRAINED, pretrained
+from marmor.recipes.reporting import report
+from marmor.training import RunFolder
+
+SHIPPED = "digits"
+
+
+def demo(minutes: float, run: Path) -> Path:
+    """Trains on MNIST-M made from embedded digits and photographs; returns the page.
+
+    A run that is there already is taken up where it stands.
+    """
+    if (run / "config.json").is_file():
+        console.print(f"going on with {run}")
+        digits.resume(RunFolder.open(run, digits.RECIPE))
+    else:
+        digits.train(digits.DigitsSettings(data="mnist-m", run=run, minutes=minutes))
+    beside = PRETRAINED + SHIPPED if SHIPPED in pretrained() else None
+    return report(run, beside=beside)

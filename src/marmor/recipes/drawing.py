@@ -1,0 +1,186 @@
+"""Drawing images of classes from a generator: per-image noise, batches by class, threads by batch."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from marmor.base.conditions import Conditions
+from marmor.base.errors import UserError, unknown_name
+from marmor.base.files import atomic
+from marmor.base.pixels import to_bytes
+from marmor.base.progress import Bar, progress_bar
+from marmor.base.seeds import torch_stream
+from marmor.data import ImageSet
+from marmor.diffusion import (
+    Estimate,
+    Guidance,
+    State,
+    clip,
+    ddim,
+    ddpm,
+    dpm_solver_2m,
+    guide,
+    uniform_times,
+)
+from marmor.recipes.designs import Drawing
+from marmor.recipes.models import Generator
+from marmor.training import Precision, autocast, resolve
+
+SOLVERS = {"dpm-solver++": dpm_solver_2m, "ddim": ddim, "ddpm": ddpm}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One finished image: uint8 (C, H, W)."""
+
+    class_name: str
+    number: int
+    image: Tensor
+
+    @property
+    def file_name(self) -> str:
+        """``<class>_<nnn>.png``, numbered from 1."""
+        return f"{self.class_name}_{self.number:03d}.png"
+
+
+def changed(
+    drawing: Drawing,
+    solver: str | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+) -> Drawing:
+    """A drawing with a person's wishes in place of a model's defaults."""
+    if solver is not None and solver not in SOLVERS:
+        raise unknown_name("solver", solver, SOLVERS)
+    if steps is not None and steps < 1:
+        raise UserError(f"--steps must be at least 1, not {steps}.")
+    wishes = {"solver": solver, "steps": steps, "guidance": guidance}
+    return replace(drawing, **{key: value for key, value in wishes.items() if value is not None})
+
+
+def draw(
+    generator: Generator,
+    classes: Sequence[str],
+    per_class: int,
+    seed: int,
+    precision: Precision = "auto",
+    batch: int = 50,
+    watch: Bar | None = None,
+) -> list[Drawn]:
+    """``per_class`` images of each class, in order.
+
+    Image k of a class is drawn from noise of its own, (seed, class, k), in batches that hold one
+    class only: it does not depend on which other classes are asked. Each batch runs on one thread,
+    so the result does not depend on the number of cores either.
+    """
+    jobs = [
+        (name, range(first, min(first + batch, per_class)))
+        for name in _known(classes, generator)
+        for first in range(0, per_class, batch)
+    ]
+    drawn: list[Drawn] = []
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        tasks = [pool.submit(_last, states(generator, *job, seed, precision)) for job in jobs]
+        for done, (task, (name, numbers)) in enumerate(zip(tasks, jobs, strict=True), start=1):
+            images = to_bytes(task.result())
+            drawn += [Drawn(name, k + 1, image) for k, image in zip(numbers, images, strict=True)]
+            if watch is not None:
+                watch(done / len(jobs))
+    return drawn
+
+
+@torch.inference_mode()
+def states(
+    generator: Generator,
+    class_name: str,
+    numbers: Sequence[int],
+    seed: int,
+    precision: Precision = "auto",
+) -> Iterator[State]:
+    """Every state of the images ``numbers`` of one class, the starting noise first."""
+    how, denoiser = generator.drawing, generator.denoiser
+    streams = [torch_stream(seed, "image", class_name, number) for number in numbers]
+
+    def noise(shape: torch.Size | tuple[int, ...]) -> Tensor:
+        return torch.stack([torch.randn(shape, generator=stream) for stream in streams])
+
+    label = generator.class_names.index(class_name)
+    conditions = {"class": torch.full((len(streams),), label, dtype=torch.int64)}
+    denoise = _bound(generator, conditions, precision)
+    times = uniform_times(how.steps, how.start)
+    x = noise(generator.image_shape)
+    yield State(times[0], x, torch.zeros_like(x))
+    solver = SOLVERS[how.solver]
+    yield from solver(
+        denoise, x, times, denoiser.schedule, draw=lambda like: noise(tuple(like.shape[1:]))
+    )
+
+
+def as_images(drawn: list[Drawn], generator: Generator) -> ImageSet:
+    """Drawn images with the classes that were asked, as a set."""
+    asked = [generator.class_names.index(item.class_name) for item in drawn]
+    return ImageSet(
+        images=torch.stack([item.image for item in drawn]),
+        labels={"class": torch.tensor(asked)},
+        class_names=generator.class_names,
+    )
+
+
+def write_images(drawn: Sequence[Drawn], out: Path) -> None:
+    """Writes PNG files named ``<class>_<nnn>.png``, each whole or absent."""
+    for item in drawn:
+        with atomic(out / item.file_name) as temporary:
+            picture(item.image).save(temporary, format="PNG")
+
+
+def picture(image: Tensor) -> Image.Image:
+    """uint8 (C, H, W), one or three channels → a Pillow image."""
+    pixels = image.permute(1, 2, 0).numpy()
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+
+
+def draw_with_bar(
+    generator: Generator, classes: Sequence[str], per_class: int, seed: int, precision: Precision
+) -> list[Drawn]:
+    """``draw`` behind a progress bar."""
+    with progress_bar("sampling") as bar:
+        return draw(generator, classes, per_class, seed, precision, watch=bar)
+
+
+def _bound(
+    generator: Generator, conditions: Conditions, precision: Precision
+) -> Callable[[Tensor, Tensor], Estimate]:
+    """The guided, clipped denoiser of these conditions, as samplers take it."""
+    how, denoiser = generator.drawing, generator.denoiser
+    device = torch.device("cpu")
+    number_format = resolve(precision, device)
+
+    def in_precision(x: Tensor, t: Tensor, conditions: Conditions) -> Estimate:
+        with autocast(number_format, device):
+            return denoiser(x, t, conditions)
+
+    guidance = Guidance(how.guidance, low=how.guided_from)
+    denoise = guide(in_precision, denoiser.kinds, guidance)
+    if how.clip is not None:
+        denoise = clip(denoise, denoiser.schedule, how.clip)
+    return lambda x, t: denoise(x, t, conditions)
+
+
+def _known(classes: Sequence[str], generator: Generator) -> Sequence[str]:
+    for name in classes:
+        if name not in generator.class_names:
+            raise unknown_name("class", name, generator.class_names)
+    return classes
+
+
+def _last(steps: Iterator[State]) -> Tensor:
+    x = torch.empty(0)
+    for state in steps:
+        x = state.x
+    return x

@@ -1,0 +1,140 @@
+"""Training of the judge that reads digits: `marmor train judge`."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from marmor.base.errors import UserError
+from marmor.base.pixels import to_unit
+from marmor.base.progress import console, progress_bar
+from marmor.base.seeds import derive, torch_stream
+from marmor.data import ImageSet, join
+from marmor.data.augment import augment
+from marmor.networks.judges import DigitJudge, Judge
+from marmor.recipes.digits import epoch_order, load_images
+from marmor.training import (
+    Batch,
+    Budget,
+    LoopSettings,
+    Optimizers,
+    Precision,
+    RunFolder,
+    fit,
+    warmup_then_linear,
+)
+
+RECIPE = "judge"
+DEFAULT_EPOCHS = 6.0
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """What `marmor train judge` can be told.
+
+    Args:
+        data: one or several sets of labelled images with the same classes; all are trained on.
+        run: the run folder to write.
+        minutes: budget in minutes; one of minutes, steps, epochs.
+        steps: budget in optimizer steps.
+        epochs: budget in passes over the data.
+        seed: everything random follows from it.
+        size: side to crop and resize images to; their own when left out.
+        precision: auto is bf16 where the processor has it.
+    """
+
+    data: tuple[str, ...] = ("mnist-m",)
+    run: Path = Path("runs/judge")
+    minutes: float | None = None
+    steps: int | None = None
+    epochs: float | None = None
+    seed: int = 0
+    size: int | None = None
+    precision: Precision = "auto"
+
+    @property
+    def budget(self) -> Budget:
+        if all(value is None for value in (self.minutes, self.steps, self.epochs)):
+            return Budget(epochs=DEFAULT_EPOCHS)
+        return Budget(self.steps, None, self.epochs, self.minutes)
+
+
+class Classification:
+    """The training method: augmented images, cross-entropy with label smoothing."""
+
+    batch_size = 128
+
+    def __init__(self, judge: Judge, data: ImageSet, seed: int) -> None:
+        self.module = judge
+        self.data = data
+        self.seed = seed
+        self.dataset_size = len(data)
+        self.optimizers = Optimizers(
+            [torch.optim.AdamW(judge.parameters(), lr=4e-3, weight_decay=0.05)]
+        )
+
+    def draw(self, step: int) -> Batch:
+        chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)
+        images = to_unit(self.data.images[chosen])
+        images = augment(images, torch_stream(self.seed, "augment", step))
+        return {"image": images, "label": self.data.labels["class"][chosen]}
+
+    def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        logits = module(batch["image"].contiguous(memory_format=torch.channels_last)).float()
+        hits = logits.argmax(1) == batch["label"]
+        loss = F.cross_entropy(logits, batch["label"], label_smoothing=0.05)
+        return {"loss": loss, "accuracy": hits.float().mean()}
+
+    def rate(self, progress: float) -> float:
+        return warmup_then_linear(progress, warmup=0.1)
+
+
+def train(settings: JudgeSettings) -> RunFolder:
+    """Trains a judge into a new run folder."""
+    budget = settings.budget
+    data = _load(settings)
+    config = {
+        "asked": {**asdict(settings), "run": str(settings.run)},
+        "model": {"channels": data.channels, "class_names": list(data.class_names)},
+        "data": {"count": len(data), "fingerprint": data.fingerprint(), "notes": list(data.notes)},
+    }
+    run = RunFolder.create(settings.run, RECIPE, config)
+    console.print(
+        f"training a judge on {len(data):,} images of {' + '.join(settings.data)} "
+        f"for {budget} → {settings.run}"
+    )
+    _fit(run, settings, data)
+    return run
+
+
+def resume(run: RunFolder) -> None:
+    """Goes on with an interrupted run."""
+    config = run.config["settings"]
+    asked = {**config["asked"], "data": tuple(config["asked"]["data"]), "run": run.path}
+    settings = JudgeSettings(**asked)
+    data = _load(settings)
+    if data.fingerprint() != config["data"]["fingerprint"]:
+        raise UserError(f"the data changed since {run.path} began; a run needs its own images.")
+    _fit(run, settings, data)
+
+
+def _load(settings: JudgeSettings) -> ImageSet:
+    if not settings.data:
+        raise UserError("--data names no images; give an embedded name or a path.")
+    return join([load_images(spec, settings.size) for spec in settings.data])
+
+
+def _fit(run: RunFolder, settings: JudgeSettings, data: ImageSet) -> None:
+    torch.manual_seed(derive(settings.seed, "weights"))
+    judge = DigitJudge(len(data.class_names), data.channels)
+    method = Classification(judge, data, settings.seed)
+    loop = LoopSettings(settings.budget, ema=0.99, precision=settings.precision)
+    with progress_bar("training") as bar:
+        fit(
+            method,
+            run,
+            loop,
+            lambda share, at: bar(share, f"loss {at['loss']:.3f}  accuracy {at['accuracy']:.3f}"),
+        )

@@ -1,0 +1,61 @@
+"""Pictures of what a generator draws: the grid of classes and the reverse process."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from marmor.base.errors import UserError
+from marmor.base.pixels import to_bytes
+from marmor.diffusion import Discrete, State
+from marmor.figures import grid, save_png, strip
+from marmor.recipes.drawing import Drawn, draw_with_bar, states
+from marmor.recipes.models import Generator
+from marmor.training import Precision
+
+
+def class_grid(drawn: Sequence[Drawn], columns: int) -> Image.Image:
+    """A row for each class, its first ``columns`` images beside each other."""
+    names = list(dict.fromkeys(item.class_name for item in drawn))
+    shown = [item.image for item in drawn if item.number <= columns]
+    return grid(torch.stack(shown), columns, row_labels=names)
+
+
+def process_strip(
+    generator: Generator, class_name: str, seed: int, frames: int = 6, number: int = 0
+) -> Image.Image:
+    """How image ``number`` of a class is carved out of noise, in ``frames`` frames."""
+    if class_name not in generator.class_names:
+        raise UserError(
+            f"there is no class {class_name!r}; known are {', '.join(generator.class_names)}."
+        )
+    every = list(states(generator, class_name, [number], seed, "fp32"))
+    if not 2 <= frames <= len(every):
+        raise UserError(
+            f"--frames must be between 2 and {len(every)}, the number of states, not {frames}."
+        )
+    chosen = [every[round(i * (len(every) - 1) / (frames - 1))] for i in range(frames)]
+    return strip(_pixels(chosen), [_time(generator, state.time) for state in chosen])
+
+
+def grid_command(
+    generator: Generator, out: Path, columns: int, seed: int, precision: Precision
+) -> Path:
+    """Draws the grid of all classes and saves it."""
+    drawn = draw_with_bar(generator, generator.class_names, columns, seed, precision)
+    save_png(class_grid(drawn, columns), out)
+    return out
+
+
+def _pixels(chosen: Sequence[State]) -> Tensor:
+    return torch.cat([to_bytes(state.x) for state in chosen])
+
+
+def _time(generator: Generator, time: float) -> str:
+    """Steps count up to T in a discrete schedule; elsewhere time is a number in [0, 1]."""
+    schedule = generator.denoiser.schedule
+    if isinstance(schedule, Discrete):
+        return f"t = {round(time * schedule.steps)}"
+    return f"t = {time:.2f}"

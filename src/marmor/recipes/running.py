@@ -1,0 +1,133 @@
+"""What the commands about runs do: resume, list, show data, make data, score."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from marmor.base.errors import UserError
+from marmor.base.files import write_json
+from marmor.base.progress import console
+from marmor.data import (
+    EMBEDDED,
+    ImageSet,
+    describe,
+    make_mnist_m,
+    photographs,
+    read,
+    read_photographs,
+    require_classes,
+    write_splits,
+)
+from marmor.figures import confusion, grid, save_png
+from marmor.recipes import digits, judge
+from marmor.recipes.models import PRETRAINED, load_judge, pretrained
+from marmor.recipes.scoring import (
+    accuracy,
+    distance,
+    distance_figures,
+    figures_of,
+    judge_images,
+    percent,
+)
+from marmor.training import RunFolder
+
+RESUME: dict[str, Callable[[RunFolder], None]] = {
+    digits.RECIPE: digits.resume,
+    judge.RECIPE: judge.resume,
+}
+SHEET = 100
+
+
+def resume(path: Path) -> None:
+    """Goes on with the run at ``path``, whatever its recipe."""
+    run = RunFolder.open(path)
+    if run.recipe not in RESUME:
+        raise UserError(f"{path} is a run of an unknown recipe {run.recipe!r}.")
+    RESUME[run.recipe](run)
+    console.print(f"the run is at the end of its budget: {path}")
+
+
+def list_everything(runs: Path) -> None:
+    """Prints recipes, embedded data, shipped weights and the runs below a folder."""
+    table = Table("kind", "name", "what", box=None)
+    for name in RESUME:
+        table.add_row("recipe", name, f"marmor train {name} --help")
+    for name in EMBEDDED:
+        table.add_row("data", name, f"marmor data show {name}")
+    for name, config in pretrained().items():
+        table.add_row("weights", PRETRAINED + name, config["settings"].get("note", ""))
+    for config in sorted(runs.glob("*/config.json")):
+        run = RunFolder.open(config.parent)
+        checkpoint = run.latest()
+        table.add_row(
+            "run", str(run.path), f"{run.recipe}, {checkpoint.name if checkpoint else '—'}"
+        )
+    console.print(table)
+
+
+def show_data(spec: str, split: str, out: Path) -> dict[str, Any]:
+    """Prints what a data set is and saves a contact sheet of its first images."""
+    images = read(spec, split)
+    facts = describe(images)
+    for name, value in facts.items():
+        console.print(f"{name}: {value}")
+    save_png(contact_sheet(images), out)
+    console.print(f"contact sheet: {out}")
+    return facts
+
+
+def contact_sheet(images: ImageSet):
+    """Up to 100 images spread evenly over the set, ten a row."""
+    count = min(SHEET, len(images))
+    chosen = images.take([i * len(images) // count for i in range(count)])
+    return grid(chosen.images, 10)
+
+
+def make_digits(
+    digits_spec: str, photos: Path | None, count: int | None, seed: int, full: bool, out: Path
+) -> None:
+    """Makes MNIST-M, train and test, from digits and photographs."""
+    backgrounds = photographs() if photos is None else read_photographs(photos)
+    splits: dict[str, ImageSet] = {}
+    for number, split in enumerate(("train", "test")):
+        source = read(digits_spec, split)
+        require_classes(source)
+        wanted = count if split == "train" else None
+        splits[split] = make_mnist_m(source, backgrounds, seed + number, full, wanted)
+    write_splits(splits, out)
+    sizes = ", ".join(f"{len(images):,} {split}" for split, images in splits.items())
+    console.print(f"made {sizes} images from {len(backgrounds)} photographs → {out}")
+
+
+def score(
+    spec: str, judge_spec: str, split: str, real: str | None, out: Path | None
+) -> dict[str, Any]:
+    """How often a judge reads what the images are named; prints, and writes into ``out``."""
+    reader = load_judge(judge_spec)
+    images = read(spec, split)
+    require_classes(images, at_least=1)
+    reading = judge_images(reader, images)
+    result = accuracy(reader, images, reading)
+    figures = figures_of(result, reader.class_names)
+    table = Table("class", "read as asked", "images", box=None)
+    for name, part in zip(reader.class_names, result.per_class, strict=True):
+        if part.count:
+            table.add_row(name, percent(part), str(part.count))
+    table.add_row("all", percent(result.overall), str(result.overall.count))
+    console.print(table)
+    if real is not None:
+        found = distance(reader, reading, real, min(images.size))
+        figures |= distance_figures(found)
+        console.print(
+            f"Fréchet distance on judge features: {found.value:.4f} "
+            f"(floor {found.floor:.4f}, ratio {found.value / found.floor:.2f})"
+        )
+    if out is not None:
+        write_json(out / "summary.json", figures)
+        save_png(
+            confusion(result.confusion, reader.class_names, "Asked and read"), out / "confusion.png"
+        )
+        console.print(f"written: {out / 'summary.json'}, {out / 'confusion.png'}")
+    return figures

@@ -1,0 +1,97 @@
+"""Do the images show what was asked, and are they distributed like the real ones?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from marmor.base.errors import UserError
+from marmor.base.pixels import to_unit
+from marmor.data import ImageSet, read
+from marmor.metrics import Agreement, Share, agreement, frechet_distance, frechet_floor, gaussian
+from marmor.recipes.models import LoadedJudge
+
+FLOOR_DRAWS = 10
+READ_BATCH = 250
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a judge makes of a set of images."""
+
+    features: Tensor
+    classes: Tensor
+
+
+@dataclass(frozen=True)
+class Distance:
+    """Fréchet distance on judge features to real test images, and what real images get."""
+
+    value: float
+    floor: float
+    count: int
+
+
+@torch.inference_mode()
+def judge_images(judge: LoadedJudge, images: ImageSet) -> Reading:
+    """Features (N, D) and classes read (N,), by the judge's own class indices."""
+    prepared = judge.prepare(images).images
+    features = torch.cat([judge.judge.features(to_unit(x)) for x in prepared.split(READ_BATCH)])
+    return Reading(features, judge.judge.logits(features).argmax(1))
+
+
+def accuracy(judge: LoadedJudge, images: ImageSet, reading: Reading) -> Agreement:
+    """How often the judge reads the class that was asked for; classes are matched by name."""
+    unknown = set(images.class_names) - set(judge.class_names)
+    if unknown:
+        raise UserError(
+            f"the judge {judge.origin} does not know the classes {', '.join(sorted(unknown))}; "
+            f"it knows {', '.join(judge.class_names)}. Train one with: marmor train judge --data …"
+        )
+    index = torch.tensor([judge.class_names.index(name) for name in images.class_names])
+    asked = index[images.labels["class"]]
+    return agreement(asked, reading.classes, len(judge.class_names))
+
+
+def distance(judge: LoadedJudge, reading: Reading, real: str, size: int) -> Distance:
+    """The distance of the images read to the real test split, and the floor.
+
+    The floor is the mean distance of equally many real training images to the same test images.
+    Real images are brought to the side ``size`` of the images read.
+    """
+    train, test = (judge_images(judge, read(real, split, size)) for split in ("train", "test"))
+    count = len(reading.features)
+    value = frechet_distance(gaussian(reading.features), gaussian(test.features))
+    floor = frechet_floor(train.features, test.features, count, FLOOR_DRAWS, seed=0)
+    return Distance(value, floor, count)
+
+
+def figures_of(result: Agreement, class_names: Sequence[str]) -> dict[str, Any]:
+    """Flat figures under dotted names."""
+    overall = result.overall
+    figures: dict[str, Any] = {
+        "judge.accuracy": overall.value,
+        "judge.accuracy.low": overall.low,
+        "judge.accuracy.high": overall.high,
+        "judge.images": overall.count,
+    }
+    for name, part in zip(class_names, result.per_class, strict=True):
+        if part.count:
+            figures[f"judge.accuracy.{name}"] = part.value
+    return figures
+
+
+def distance_figures(found: Distance) -> dict[str, Any]:
+    return {
+        "frechet.judge": found.value,
+        "frechet.floor": found.floor,
+        "frechet.ratio": found.value / found.floor,
+        "frechet.images": found.count,
+    }
+
+
+def percent(part: Share) -> str:
+    """A share as people read it, with its 95 % interval."""
+    return f"{100 * part.value:.1f} % ({100 * part.low:.1f} to {100 * part.high:.1f})"

@@ -1,0 +1,287 @@
+"""The one loop: it owns devices, precision, budgets, the log, checkpoints and interruption.
+
+A method says what a batch is, what its loss is and which optimizers move the weights; everything it
+draws comes from (seed, step), so a resumed run draws what an uninterrupted one would have drawn, and
+several processes draw the same batch and take their rows of it.
+"""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
+from torch import Tensor, nn
+
+from marmor.base.errors import UserError
+from marmor.training.average import Average
+from marmor.training.budget import Budget
+from marmor.training.optimizers import Optimizers
+from marmor.training.precision import NumberFormat, Precision, autocast, resolve
+from marmor.training.replicas import Batch, Replicas, threads_for
+from marmor.training.run import Checkpoint, RunFolder
+
+
+class Method(Protocol):
+    """What one step of training is."""
+
+    optimizers: Optimizers
+    dataset_size: int
+    batch_size: int
+
+    @property
+    def module(self) -> nn.Module:
+        """The network that is trained."""
+        ...
+
+    def draw(self, step: int) -> Batch:
+        """The whole batch of a step (counted from 0), tensors with equal first dimension."""
+        ...
+
+    def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Means over the batch by name; ``"loss"`` is minimised."""
+        ...
+
+    def rate(self, progress: float) -> float:
+        """The factor on every learning rate at a progress in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How the loop runs, whatever the method."""
+
+    budget: Budget
+    ema: float = 0.995
+    precision: Precision = "auto"
+    clip_norm: float = 1.0
+    log_every: int = 20
+    checkpoint_seconds: float = 60.0
+    milestones: int = 8
+
+
+@dataclass
+class Position:
+    """Where a run stands."""
+
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    pending: dict[str, float] = field(default_factory=dict)
+    """Sums of the scalars since the last log line."""
+    milestone: int = 0
+    """How many of the budget's milestones have been probed."""
+
+
+Watch = Callable[[float, dict[str, Any]], None]
+"""Called at every logged step with the progress and the log record; draws a progress bar, say."""
+
+
+Probe = Callable[[nn.Module], dict[str, float]]
+"""Measures the averaged module at a milestone, off the clock; its figures join the log record."""
+
+
+class DivergenceError(UserError):
+    """The loss or a gradient is not a finite number."""
+
+
+def fit(
+    method: Method,
+    run: RunFolder,
+    settings: LoopSettings,
+    watch: Watch,
+    probe: Probe | None = None,
+) -> Average:
+    """Trains from the run's newest checkpoint, or from the start, to the end of the budget.
+
+    Returns the averaged module. Ctrl-C or SIGTERM saves a checkpoint and raises KeyboardInterrupt.
+    Raises DivergenceError when the loss is no longer finite; the last checkpoint stays as it is.
+    """
+    return _Fit(method, run, settings, watch, probe).run_to_end()
+
+
+class _Fit:
+    def __init__(
+        self,
+        method: Method,
+        run: RunFolder,
+        settings: LoopSettings,
+        watch: Watch,
+        probe: Probe | None,
+    ) -> None:
+        self.method, self.run, self.settings = method, run, settings
+        self.watch, self.probe = watch, probe
+        self.processes = PartialState()
+        self.device = torch.device(self.processes.device or "cpu")
+        self.precision: NumberFormat = resolve(settings.precision, self.device)
+        self.module = _channels_last(method.module.to(self.device))
+        self.average = Average(self.module, settings.ema)
+        rows = method.batch_size // self.processes.num_processes
+        self.replicas = Replicas(self.module, threads_for(self.module, rows, self.device))
+        self.at = Position()
+
+    def run_to_end(self) -> Average:
+        self._resume()
+        self.module.train()
+        try:
+            with _interruptible() as interrupted:
+                self._steps(interrupted)
+        finally:
+            self.replicas.close()
+        return self.average
+
+    def _steps(self, interrupted: threading.Event) -> None:
+        clock = saved = time.monotonic()
+        while (progress := self._progress()) < 1:
+            scalars = self._step(progress)
+            now = time.monotonic()
+            self.at.step += 1
+            self.at.images += self.method.batch_size
+            self.at.seconds += now - clock
+            clock = now
+            for name, value in scalars.items():
+                self.at.pending[name] = self.at.pending.get(name, 0.0) + value
+            if self.at.step % self.settings.log_every == 0:
+                self._log(self.settings.log_every)
+                clock = time.monotonic()
+            if interrupted.is_set():
+                self._save()
+                raise KeyboardInterrupt
+            if now - saved > self.settings.checkpoint_seconds:
+                self._save()
+                saved = now
+        if remaining := self.at.step % self.settings.log_every:
+            self._log(remaining)
+        self._save()
+
+    def _step(self, progress: float) -> dict[str, float]:
+        batch = {
+            name: self._rows(values) for name, values in self.method.draw(self.at.step).items()
+        }
+        scalars = self.replicas.backward(self._loss, batch)
+        scalars = self._reduce(scalars)
+        norm = nn.utils.clip_grad_norm_(self.module.parameters(), self.settings.clip_norm).item()
+        if not (math.isfinite(scalars["loss"]) and math.isfinite(norm)):
+            raise DivergenceError(self._divergence(scalars["loss"], norm))
+        self.method.optimizers.step(self.method.rate(progress), self.replicas)
+        self.average.update(self.module, self.at.step + 1)
+        return {**scalars, "gradient_norm": norm}
+
+    def _loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        with autocast(self.precision, self.device):
+            return self.method.loss(module, batch)
+
+    def _rows(self, values: Tensor) -> Tensor:
+        """This process's rows of a batch."""
+        parts = values.tensor_split(self.processes.num_processes)
+        return parts[self.processes.process_index].to(self.device)
+
+    def _reduce(self, scalars: dict[str, float]) -> dict[str, float]:
+        """Means of gradients and scalars over all processes."""
+        if self.processes.num_processes == 1:
+            return scalars
+        gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
+        values = torch.tensor(list(scalars.values()), device=self.device)
+        flat = torch.cat([values, *(gradient.flatten() for gradient in gradients)])
+        flat = reduce(flat, "mean")
+        assert isinstance(flat, Tensor)
+        pieces = flat[len(values) :].split([gradient.numel() for gradient in gradients])
+        for gradient, piece in zip(gradients, pieces, strict=True):
+            gradient.copy_(piece.view_as(gradient))
+        return dict(zip(scalars, flat[: len(values)].tolist(), strict=True))
+
+    def _progress(self) -> float:
+        progress = self.settings.budget.progress(
+            self.at.step, self.at.images, self.at.seconds, self.method.dataset_size
+        )
+        if self.processes.num_processes == 1 or self.settings.budget.minutes is None:
+            return progress
+        # Clocks differ between processes: all of them follow the mean.
+        mean = reduce(torch.tensor(progress, device=self.device), "mean")
+        assert isinstance(mean, Tensor)
+        return mean.item()
+
+    def _log(self, steps: int) -> None:
+        """Logs the means over the last ``steps`` steps."""
+        progress = self._progress()
+        record = {
+            "step": self.at.step,
+            "images": self.at.images,
+            "seconds": round(self.at.seconds, 3),
+            "rate": self.method.rate(progress),
+            **{name: total / steps for name, total in self.at.pending.items()},
+        }
+        self.at.pending = {}
+        reached = int(progress * self.settings.milestones)
+        if self.processes.is_main_process:
+            if reached > self.at.milestone and self.probe is not None:
+                record |= self.probe(self.average.module)
+            self.run.log(record)
+            self.watch(progress, record)
+        self.at.milestone = reached
+
+    def _save(self) -> None:
+        if self.processes.is_main_process:
+            self.run.save(
+                Checkpoint(
+                    model=self.module.state_dict(),
+                    average=self.average.module.state_dict(),
+                    optimizer=self.method.optimizers.state_dict(),
+                    position=asdict(self.at),
+                )
+            )
+        self.processes.wait_for_everyone()
+
+    def _resume(self) -> None:
+        checkpoint = self.run.load()
+        if self.processes.is_main_process:
+            self.run.rewind_log(checkpoint.position["step"] if checkpoint else 0)
+        if checkpoint is None:
+            return
+        self.module.load_state_dict(checkpoint.model)
+        self.average.module.load_state_dict(checkpoint.average)
+        self.method.optimizers.load_state_dict(checkpoint.optimizer)
+        self.at = Position(**checkpoint.position)
+
+    def _divergence(self, loss: float, norm: float) -> str:
+        latest = self.run.latest()
+        back = f"the run is back at {latest}" if latest else "there is no checkpoint to go back to"
+        return (
+            f"training stopped at step {self.at.step + 1}: the loss is {loss} and the gradient norm "
+            f"{norm}; {back}. Lower the learning rate, or train with --precision fp32."
+        )
+
+
+def _channels_last(module: nn.Module) -> nn.Module:
+    """Convolution weights in the memory order that CPUs and GPUs convolve fastest."""
+    for parameter in module.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return module
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set the event at the end of the step; a second Ctrl-C stops at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

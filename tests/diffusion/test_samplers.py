@@ -1,0 +1,181 @@
+"""Samplers against exact solutions: Gaussian data, a point mass, orders of convergence."""
+
+import itertools
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from marmor.diffusion import (
+    Cosine,
+    Estimate,
+    Flow,
+    Schedule,
+    ddim,
+    ddpm,
+    dpm_solver_2m,
+    linear_betas,
+    uniform_times,
+)
+
+DETERMINISTIC = [ddim, dpm_solver_2m]
+SCHEDULES = [Flow(), Cosine(), linear_betas(1000)]
+
+
+def gaussian_denoiser(schedule: Schedule, std: float) -> Callable[[Tensor, Tensor], Estimate]:
+    """The optimal denoiser of images drawn from N(0, std²): linear in x."""
+
+    def denoise(x: Tensor, t: Tensor) -> Estimate:
+        alpha, sigma = (
+            f(t.double())[:, None, None, None] for f in (schedule.signal, schedule.noise)
+        )
+        variance = alpha**2 * std**2 + sigma**2
+        return Estimate(alpha * std**2 / variance * x, sigma / variance * x)
+
+    return denoise
+
+
+def last(states) -> Tensor:
+    for state in states:
+        x = state.x
+    return x
+
+
+def one(value: float = 1.0) -> Tensor:
+    return torch.full((1, 1, 1, 1), value, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("steps", [10, 50])
+def test_ddim_shrinks_a_unit_gaussian_by_the_known_factor(steps: int) -> None:
+    """Equal angles on the circle: std = cos(π/2N)^N."""
+    schedule = Cosine()
+    x = last(ddim(gaussian_denoiser(schedule, 1.0), one(), uniform_times(steps), schedule))
+    assert x.item() == pytest.approx(math.cos(math.pi / 2 / steps) ** steps, abs=1e-6)
+
+
+@pytest.mark.parametrize("sampler", [*DETERMINISTIC, ddpm])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_a_point_mass_comes_back_exactly(sampler, schedule: Schedule, steps: int) -> None:
+    point = torch.linspace(-1, 1, 12, dtype=torch.float64).view(1, 3, 2, 2)
+
+    def denoise(x: Tensor, t: Tensor) -> Estimate:
+        alpha, sigma = (f(t.double()).view(-1, 1, 1, 1) for f in (schedule.signal, schedule.noise))
+        return Estimate(point.expand_as(x), (x - alpha * point) / sigma)
+
+    x = torch.randn(2, 3, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    result = last(sampler(denoise, x, uniform_times(steps), schedule))
+    assert torch.allclose(result, point.expand_as(x), atol=1e-9)
+
+
+@pytest.mark.parametrize(("sampler", "order"), [(ddim, 1), (dpm_solver_2m, 2)])
+def test_order_of_convergence(sampler, order: int) -> None:
+    """Gaussian data of std 0.5 along sigma/alpha = 10 → 0.02, a log grid, N = 20 … 160."""
+    std, high, low, schedule = 0.5, 10.0, 0.02, Flow()
+    exact_ratio = math.sqrt((std**2 + low**2) / (std**2 + high**2))
+    errors = []
+    for steps in (20, 40, 80, 160):
+        ratios = [high * (low / high) ** (i / steps) for i in range(steps + 1)]
+        times = [ratio / (1 + ratio) for ratio in ratios]
+        start = one(schedule.signal(torch.tensor(times[0], dtype=torch.float64)).item())
+        x = last(sampler(gaussian_denoiser(schedule, std), start, times, schedule))
+        result = x.item() / (1 - times[-1])
+        errors.append(abs(result - exact_ratio))
+    slopes = [math.log2(a / b) for a, b in itertools.pairwise(errors)]
+    assert slopes[-1] == pytest.approx(order, abs=0.25)
+
+
+def test_ddim_with_eta_1_is_the_ddpm_posterior() -> None:
+    schedule = linear_betas(1000)
+    times = uniform_times(1000)[:40]
+    start = torch.randn(3, 1, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    results = []
+    for sampler, options in ((ddim, {"eta": 1.0}), (ddpm, {"variance": "small"})):
+        stream = torch.Generator().manual_seed(2)
+
+        def draw(x: Tensor, stream: torch.Generator = stream) -> Tensor:
+            return torch.randn(x.shape, dtype=x.dtype, generator=stream)
+
+        steps = sampler(
+            gaussian_denoiser(schedule, 0.7), start, times, schedule, draw=draw, **options
+        )
+        results.append(last(steps))
+    assert torch.allclose(*results, atol=1e-12)
+
+
+def test_ancestral_sampling_with_the_larger_variance_keeps_unit_variance() -> None:
+    """Var of x after each exact linear step, computed without sampling: sum of both parts."""
+    schedule = linear_betas(1000)
+    times = uniform_times(1000)
+    variance = 1.0
+    denoise = gaussian_denoiser(schedule, 1.0)
+    for t, after in itertools.pairwise(times):
+        pair = [t, after]
+        mean = last(ddpm(denoise, one(), pair, schedule, draw=torch.zeros_like)).item()
+        noisy = last(ddpm(denoise, one(), pair, schedule, draw=torch.ones_like)).item()
+        variance = mean**2 * variance + (noisy - mean) ** 2
+    # Without noise at the very last step, the posterior variance of that step is missing: 1e-4.
+    assert variance == pytest.approx(1.0, abs=5e-3)
+
+
+@pytest.mark.parametrize(("step", "before", "expected"), [(420, 400, 0.14771), (980, 960, 0.32460)])
+def test_published_ddim_variances(step: int, before: int, expected: float) -> None:
+    """diffusers' published variances; its step k is our k + 1 of 1000."""
+    schedule = linear_betas(1000)
+    times = [(step + 1) / 1000, (before + 1) / 1000]
+
+    def silent(x: Tensor, t: Tensor) -> Estimate:
+        return Estimate(torch.zeros_like(x), torch.zeros_like(x))
+
+    x = last(ddim(silent, one(), times, schedule, draw=torch.ones_like, eta=1.0))
+    assert x.item() ** 2 == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_published_ddim_vector_of_diffusers() -> None:
+    """Σ|x| = 172.0067 after 10 leading steps with clipping (see shared oracle)."""
+    schedule = linear_betas(1000)
+    x = (torch.arange(768, dtype=torch.float64).reshape(3, 8, 8, 4) / 768).permute(3, 0, 1, 2)
+
+    def denoise(x: Tensor, t: Tensor) -> Estimate:
+        step = round(t[0].item() * 1000) - 1
+        noise = x * step / (step + 1)
+        alpha, sigma = (f(t.double()).view(-1, 1, 1, 1) for f in (schedule.signal, schedule.noise))
+        # diffusers clips the image and keeps the unclipped noise.
+        return Estimate(((x - sigma * noise) / alpha).clamp(-1, 1), noise)
+
+    times = [(k * 100 + 1) / 1000 for k in reversed(range(10))]
+    x = last(ddim(denoise, x, times, schedule))
+    # diffusers ends at alpha-bar of step 0 when set_alpha_to_one is off, and at 1 otherwise.
+    final = last(ddim(denoise, x, [times[-1], 0.0], schedule))
+    assert final.abs().sum().item() == pytest.approx(172.0067, abs=1e-2)
+
+
+@pytest.mark.parametrize("sampler", [*DETERMINISTIC, ddpm])
+@pytest.mark.parametrize("steps", [1, 3, 7, 15, 333])
+def test_the_next_time_is_the_next_of_the_list(sampler, steps: int) -> None:
+    times = uniform_times(steps, start=0.995)
+    asked: list[float] = []
+
+    def denoise(x: Tensor, t: Tensor) -> Estimate:
+        asked.append(t[0].item())
+        return Estimate(torch.zeros_like(x), x)
+
+    reached = [state.time for state in sampler(denoise, one(), times, Flow())]
+    assert asked == pytest.approx(times[:-1])
+    assert reached == times[1:]
+
+
+def test_rising_times_are_refused() -> None:
+    with pytest.raises(ValueError, match="falling"):
+        next(ddim(gaussian_denoiser(Flow(), 1.0), one(), [0.1, 0.5], Flow()))
+
+
+def test_stopping_halfway_changes_nothing() -> None:
+    """N + N DDIM steps with a stop between equal 2N steps, bit for bit."""
+    schedule, times = Flow(), uniform_times(10)
+    denoise = gaussian_denoiser(schedule, 0.5)
+    whole = last(ddim(denoise, one(), times, schedule))
+    half = last(ddim(denoise, one(), times[:6], schedule))
+    assert torch.equal(last(ddim(denoise, half, times[5:], schedule)), whole)

@@ -1,0 +1,171 @@
+"""The loop: exact resume, a log without gap or double, divergence, interruption, milestones."""
+
+import math
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from marmor.base.errors import UserError
+from marmor.base.seeds import torch_stream
+from marmor.training import (
+    Batch,
+    Budget,
+    DivergenceError,
+    LoopSettings,
+    RunFolder,
+    fit,
+    muon_and_adamw,
+    warmup_then_linear,
+)
+
+STEPS = 50
+
+
+class Regression:
+    """A tiny method with both optimizers; ``stop_at`` ends it as a kill would."""
+
+    batch_size = 16
+    dataset_size = 100
+
+    def __init__(self, stop_at: int | None = None, poison_at: int | None = None) -> None:
+        torch.manual_seed(3)
+        self.module = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1))
+        matrices = [self.module[0].weight]
+        self.optimizers = muon_and_adamw(self.module, matrices, 0.02, 0.02)
+        self.stop_at, self.poison_at = stop_at, poison_at
+
+    def draw(self, step: int) -> Batch:
+        if step == self.stop_at:
+            raise RuntimeError("killed")
+        x = torch.randn(16, 6, generator=torch_stream(0, "x", step))
+        y = x.sum(1, keepdim=True) * (math.nan if step == self.poison_at else 1)
+        return {"x": x, "y": y}
+
+    def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": (module(batch["x"]) - batch["y"]).square().mean()}
+
+    def rate(self, progress: float) -> float:
+        return warmup_then_linear(progress)
+
+
+def settings(**changes) -> LoopSettings:
+    plain = {"budget": Budget(steps=STEPS), "precision": "fp32", "log_every": 4}
+    return LoopSettings(**{**plain, "checkpoint_seconds": 0.0, **changes})
+
+
+def train(path: Path, method: Regression, probe=None, **changes) -> RunFolder:
+    run = RunFolder(path)
+    path.mkdir(exist_ok=True)
+    fit(method, run, settings(**changes), lambda share, record: None, probe)
+    return run
+
+
+def without_clock(run: RunFolder) -> list[dict]:
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in run.history()]
+
+
+@pytest.mark.parametrize("killed_at", [1, 7, 26, 49])
+def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path, killed_at: int) -> None:
+    whole = train(tmp_path / "whole", Regression())
+    with pytest.raises(RuntimeError, match="killed"):
+        train(tmp_path / "killed", Regression(stop_at=killed_at))
+    again = train(tmp_path / "killed", Regression())
+    expected, found = whole.load(), again.load()
+    assert expected is not None
+    assert found is not None
+    for part in ("model", "average"):
+        for name, values in getattr(expected, part).items():
+            assert torch.equal(getattr(found, part)[name], values), (part, name)
+    assert without_clock(whole) == without_clock(again)
+
+
+def test_the_log_has_every_step_once_and_its_losses_fall(tmp_path: Path) -> None:
+    history = train(tmp_path / "run", Regression()).history()
+    assert [line["step"] for line in history] == [*range(4, STEPS, 4), STEPS]
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+
+
+def test_lines_cut_short_by_a_kill_are_dropped(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="killed"):
+        train(tmp_path / "run", Regression(stop_at=20))
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 24, "loss": 1.0}\n{"step": 28, "lo')
+    history = train(tmp_path / "run", Regression()).history()
+    assert [line["step"] for line in history] == [*range(4, STEPS, 4), STEPS]
+
+
+def test_divergence_stops_says_so_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(DivergenceError, match=r"step 31: the loss is nan.*step-000030"):
+        train(tmp_path / "run", Regression(poison_at=30))
+    checkpoint = RunFolder(tmp_path / "run").load()
+    assert checkpoint is not None
+    assert checkpoint.position["step"] == 30
+    assert all(values.isfinite().all() for values in checkpoint.model.values())
+
+
+def test_ctrl_c_saves_and_a_resume_ends_the_same(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole", Regression())
+
+    class Interrupted(Regression):
+        def draw(self, step: int) -> Batch:
+            if step == 10:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().draw(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", Interrupted(), checkpoint_seconds=1e9)
+    run = RunFolder(tmp_path / "run")
+    checkpoint = run.load()
+    assert checkpoint is not None
+    assert checkpoint.position["step"] == 11
+    train(tmp_path / "run", Regression())
+    assert without_clock(run) == without_clock(whole)
+
+
+def test_milestones_are_probed_once_each_also_across_a_kill(tmp_path: Path) -> None:
+    def probe(module: nn.Module) -> dict[str, float]:
+        return {"probed": 1.0}
+
+    with pytest.raises(RuntimeError, match="killed"):
+        train(tmp_path / "run", Regression(stop_at=33), probe, milestones=5)
+    run = train(tmp_path / "run", Regression(), probe, milestones=5)
+    assert [line["step"] for line in run.history() if "probed" in line] == [12, 20, 32, 40, 50]
+
+
+def test_the_average_lags_behind_and_is_kept(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", Regression(), ema=0.9)
+    checkpoint = run.load()
+    assert checkpoint is not None
+    assert not torch.equal(checkpoint.average["0.weight"], checkpoint.model["0.weight"])
+    equal = train(tmp_path / "plain", Regression(), ema=0.0).load()
+    assert equal is not None
+    assert torch.equal(equal.average["0.weight"], equal.model["0.weight"])
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RuntimeError, match="killed"):
+        train(tmp_path / "run", Regression(stop_at=5))
+
+    def full(*_) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("marmor.training.run.save_file", full)
+    with pytest.raises(UserError, match="No space left"):
+        train(tmp_path / "run", Regression())
+    checkpoint = RunFolder(tmp_path / "run").load()
+    assert checkpoint is not None
+    assert checkpoint.position["step"] == 5
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", Regression())
+    weights = run.latest() / "model.safetensors"  # type: ignore[operator]
+    weights.write_bytes(weights.read_bytes()[:50])
+    with pytest.raises(UserError, match="model.safetensors"):
+        run.load()
