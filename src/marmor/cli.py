@@ -13,7 +13,7 @@ from marmor import __version__
 from marmor.base.errors import UserError, unknown_name
 from marmor.base.progress import console
 from marmor.recipes import demo as demo_recipe
-from marmor.recipes import digits, judge, pictures, reporting, running
+from marmor.recipes import digits, exporting, judge, pictures, reporting, running
 from marmor.recipes.drawing import changed, draw_with_bar, write_images
 from marmor.recipes.models import Generator, load_generator
 from marmor.training import Precision, RunFolder
@@ -189,6 +189,20 @@ def report(
     console.print(f"open the report: {reporting.report(run, judge, per_class, seed)}")
 
 
+def export(run: Positional[Path], out: Path, note: str = "") -> None:
+    """Write a trained model as a small folder, in half precision, that every command takes.
+
+    Example: marmor export runs/first --out models/first
+
+    Args:
+        run: the run folder.
+        out: a new folder for config.json and model.safetensors.
+        note: what the model is and what it was trained on.
+    """
+    exporting.export(run, out, note)
+    console.print(f"exported: {out}")
+
+
 def list_(runs: Path = Path("runs")) -> None:
     """List recipes, embedded data, shipped weights and runs.
 
@@ -244,6 +258,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     "make": {"train digits": train_digits, "train judge": train_judge, "resume": resume},
     "draw": {"sample": sample, "grid": grid, "strip": strip},
     "measure": {"score": score, "report": report},
+    "share": {"export": export},
 }
 
 

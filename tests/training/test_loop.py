@@ -167,5 +167,5 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     run = train(tmp_path / "run", Regression())
     weights = run.latest() / "model.safetensors"  # type: ignore[operator]
     weights.write_bytes(weights.read_bytes()[:50])
-    with pytest.raises(UserError, match="model.safetensors"):
+    with pytest.raises(UserError, match=r"model\.safetensors"):
         run.load()

@@ -1,5 +1,6 @@
 """Progress bars with the time left, on the terminal; silent lines where there is none."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-console = Console(highlight=False)
+# Of several processes only the first speaks; launchers number them in RANK.
+console = Console(highlight=False, soft_wrap=True, quiet=os.environ.get("RANK", "0") != "0")
 LINE_SECONDS = 30
 """How often a line is printed where output is no terminal (a log file, CI)."""
 

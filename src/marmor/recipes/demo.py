@@ -4,7 +4,7 @@ from pathlib import Path
 
 from marmor.base.progress import console
 from marmor.recipes import digits
-from marmor.recipes.models import PRETRAINED, pretrained
+from marmor.recipes.folders import PRETRAINED, pretrained
 from marmor.recipes.reporting import report
 from marmor.training import RunFolder
 

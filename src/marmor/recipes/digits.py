@@ -151,7 +151,7 @@ def train(settings: DigitsSettings) -> RunFolder:
     data = load_images(settings.data, settings.size)
     for note in data.notes:
         console.print(f"note: {note}")
-    run = RunFolder.create(settings.run, RECIPE, config_of(settings, data))
+    run = RunFolder.create_once(settings.run, RECIPE, config_of(settings, data))
     console.print(
         f"training {settings.network} on {len(data):,} images of {settings.data} "
         f"({len(data.class_names)} classes) for {budget} → {settings.run}"

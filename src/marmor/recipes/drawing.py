@@ -84,11 +84,11 @@ def draw(
         for first in range(0, per_class, batch)
     ]
     drawn: list[Drawn] = []
-    threads = torch.get_num_threads()
+    threads = torch.get_num_threads() if _device(generator).type == "cpu" else 1
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         tasks = [pool.submit(_last, states(generator, *job, seed, precision)) for job in jobs]
         for done, (task, (name, numbers)) in enumerate(zip(tasks, jobs, strict=True), start=1):
-            images = to_bytes(task.result())
+            images = to_bytes(task.result()).cpu()
             drawn += [Drawn(name, k + 1, image) for k, image in zip(numbers, images, strict=True)]
             if watch is not None:
                 watch(done / len(jobs))
@@ -104,22 +104,21 @@ def states(
     precision: Precision = "auto",
 ) -> Iterator[State]:
     """Every state of the images ``numbers`` of one class, the starting noise first."""
-    how, denoiser = generator.drawing, generator.denoiser
+    how, device = generator.drawing, _device(generator)
     streams = [torch_stream(seed, "image", class_name, number) for number in numbers]
 
     def noise(shape: torch.Size | tuple[int, ...]) -> Tensor:
-        return torch.stack([torch.randn(shape, generator=stream) for stream in streams])
+        drawn = [torch.randn(shape, generator=stream) for stream in streams]
+        return torch.stack(drawn).to(device)
 
     label = generator.class_names.index(class_name)
-    conditions = {"class": torch.full((len(streams),), label, dtype=torch.int64)}
+    conditions = {"class": torch.full((len(streams),), label, device=device)}
     denoise = _bound(generator, conditions, precision)
     times = uniform_times(how.steps, how.start)
     x = noise(generator.image_shape)
     yield State(times[0], x, torch.zeros_like(x))
-    solver = SOLVERS[how.solver]
-    yield from solver(
-        denoise, x, times, denoiser.schedule, draw=lambda like: noise(tuple(like.shape[1:]))
-    )
+    solver, schedule = SOLVERS[how.solver], generator.denoiser.schedule
+    yield from solver(denoise, x, times, schedule, draw=lambda like: noise(tuple(like.shape[1:])))
 
 
 def as_images(drawn: list[Drawn], generator: Generator) -> ImageSet:
@@ -157,8 +156,7 @@ def _bound(
     generator: Generator, conditions: Conditions, precision: Precision
 ) -> Callable[[Tensor, Tensor], Estimate]:
     """The guided, clipped denoiser of these conditions, as samplers take it."""
-    how, denoiser = generator.drawing, generator.denoiser
-    device = torch.device("cpu")
+    how, denoiser, device = generator.drawing, generator.denoiser, _device(generator)
     number_format = resolve(precision, device)
 
     def in_precision(x: Tensor, t: Tensor, conditions: Conditions) -> Estimate:
@@ -170,6 +168,10 @@ def _bound(
     if how.clip is not None:
         denoise = clip(denoise, denoiser.schedule, how.clip)
     return lambda x, t: denoise(x, t, conditions)
+
+
+def _device(generator: Generator) -> torch.device:
+    return next(generator.denoiser.parameters()).device
 
 
 def _known(classes: Sequence[str], generator: Generator) -> Sequence[str]:

@@ -97,10 +97,14 @@ def train(settings: JudgeSettings) -> RunFolder:
     data = _load(settings)
     config = {
         "asked": {**asdict(settings), "run": str(settings.run)},
-        "model": {"channels": data.channels, "class_names": list(data.class_names)},
+        "model": {
+            "channels": data.channels,
+            "side": min(data.size),
+            "class_names": list(data.class_names),
+        },
         "data": {"count": len(data), "fingerprint": data.fingerprint(), "notes": list(data.notes)},
     }
-    run = RunFolder.create(settings.run, RECIPE, config)
+    run = RunFolder.create_once(settings.run, RECIPE, config)
     console.print(
         f"training a judge on {len(data):,} images of {' + '.join(settings.data)} "
         f"for {budget} → {settings.run}"

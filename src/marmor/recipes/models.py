@@ -1,26 +1,19 @@
 """Loading what was trained: run folders, shipped weights, foreign checkpoints."""
 
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
 
 from marmor.base.conditions import ClassLabel
-from marmor.base.errors import UserError, unknown_name
-from marmor.base.files import read_json
+from marmor.base.errors import UserError
 from marmor.data import ImageSet
 from marmor.diffusion import Denoiser, NoisePrediction, script_betas
 from marmor.networks import context_unet, judges
 from marmor.networks.checkpoints import load_into, load_state, recognise
 from marmor.networks.judges import DigitJudge, Judge
 from marmor.recipes.designs import DESIGNS, PUBLISHED_STEPS, Drawing
-from marmor.training import RunFolder, load_weights
+from marmor.recipes.folders import PRETRAINED, open_folder, pretrained
 
-PRETRAINED = "pretrained:"
 DEFAULT_JUDGE = "digit-judge"
-WEIGHTS = Path(str(files("marmor") / "weights"))
 
 
 @dataclass(frozen=True)
@@ -41,12 +34,14 @@ class LoadedJudge:
     judge: Judge
     class_names: tuple[str, ...]
     origin: str
+    side: int | None = None
+    """Side of the images it was trained on; None where that is not known."""
 
     def prepare(self, images: ImageSet) -> ImageSet:
         """The images in the size and channels that the judge reads; notes say what was done."""
         if self.judge.channels == 3 and images.channels == 1:
             images = images.colour()
-        side = self.judge.image_size
+        side = self.judge.image_size or self.side
         if side is not None and images.size != (side, side):
             images = images.resized(side)
         return images
@@ -54,30 +49,30 @@ class LoadedJudge:
 
 def load_generator(spec: str) -> Generator:
     """A run folder of the recipe `digits`, `pretrained:NAME`, or a ContextUnet checkpoint file."""
-    folder = _folder(spec, "digits")
+    folder = open_folder(spec, "digits")
     if folder is None:
         return _foreign_generator(Path(spec))
-    config, weights = folder
-    model = config["settings"]["model"]
+    settings, weights = folder
+    model = settings["model"]
     design = DESIGNS[model["network"]]
     denoiser = design.build(tuple(model["image_shape"]), len(model["class_names"]))
     load_into(denoiser, weights, spec)
-    drawing = replace(design.drawing, **config["settings"].get("drawing", {}))
+    drawing = replace(design.drawing, **settings.get("drawing", {}))
     names, shape = tuple(model["class_names"]), tuple(model["image_shape"])
     return Generator(denoiser.eval(), names, shape, drawing, spec)
 
 
 def load_judge(spec: str) -> LoadedJudge:
     """A run folder of the recipe `judge`, `pretrained:NAME`, or the course's checkpoint file."""
-    folder = _folder(spec, "judge")
+    folder = open_folder(spec, "judge")
     if folder is None:
         judge = judges.from_state_dict(load_state(Path(spec)))
         return LoadedJudge(judge.eval(), _digits(judge.classes), spec)
-    config, weights = folder
-    model = config["settings"]["model"]
+    settings, weights = folder
+    model = settings["model"]
     judge = DigitJudge(len(model["class_names"]), model["channels"])
     load_into(judge, weights, spec)
-    return LoadedJudge(judge.eval(), tuple(model["class_names"]), spec)
+    return LoadedJudge(judge.eval(), tuple(model["class_names"]), spec, model["side"])
 
 
 def find_judge(spec: str | None, class_names: tuple[str, ...]) -> LoadedJudge | None:
@@ -88,37 +83,6 @@ def find_judge(spec: str | None, class_names: tuple[str, ...]) -> LoadedJudge | 
     if shipped is None or not set(class_names) <= set(shipped["settings"]["model"]["class_names"]):
         return None
     return load_judge(PRETRAINED + DEFAULT_JUDGE)
-
-
-def pretrained() -> dict[str, dict[str, Any]]:
-    """The config of every model that ships with marmor, by name."""
-    return {
-        folder.parent.name: read_json(folder) for folder in sorted(WEIGHTS.glob("*/config.json"))
-    }
-
-
-def _folder(spec: str, recipe: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """Config and weights of a run or of shipped weights; None where ``spec`` is a file."""
-    if spec.startswith(PRETRAINED):
-        name = spec.removeprefix(PRETRAINED)
-        shipped = pretrained()
-        if name not in shipped:
-            raise unknown_name("shipped weights", name, shipped)
-        config = shipped[name]
-        if config["recipe"] != recipe:
-            raise UserError(f"{spec} is of the recipe {config['recipe']!r}, not of {recipe!r}.")
-        weights = load_weights(WEIGHTS / name / "model.safetensors")
-        return config, {key: value.float() for key, value in weights.items()}
-    path = Path(spec)
-    if path.is_file():
-        return None
-    if not path.exists():
-        raise UserError(
-            f"{spec} does not exist; name a run folder, a checkpoint file or one of "
-            f"{', '.join(PRETRAINED + name for name in pretrained()) or 'the shipped weights'}."
-        )
-    run = RunFolder.open(path, recipe)
-    return run.config, run.average_weights()
 
 
 def _foreign_generator(path: Path) -> Generator:

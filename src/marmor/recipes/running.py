@@ -22,7 +22,8 @@ from marmor.data import (
 )
 from marmor.figures import confusion, grid, save_png
 from marmor.recipes import digits, judge
-from marmor.recipes.models import PRETRAINED, load_judge, pretrained
+from marmor.recipes.folders import PRETRAINED, pretrained
+from marmor.recipes.models import load_judge
 from marmor.recipes.scoring import (
     accuracy,
     distance,

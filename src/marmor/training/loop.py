@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import torch
-from accelerate import PartialState
 from accelerate.utils import reduce
 from torch import Tensor, nn
 
@@ -24,6 +23,7 @@ from marmor.training.average import Average
 from marmor.training.budget import Budget
 from marmor.training.optimizers import Optimizers
 from marmor.training.precision import NumberFormat, Precision, autocast, resolve
+from marmor.training.processes import processes
 from marmor.training.replicas import Batch, Replicas, threads_for
 from marmor.training.run import Checkpoint, RunFolder
 
@@ -117,7 +117,7 @@ class _Fit:
     ) -> None:
         self.method, self.run, self.settings = method, run, settings
         self.watch, self.probe = watch, probe
-        self.processes = PartialState()
+        self.processes = processes()
         self.device = torch.device(self.processes.device or "cpu")
         self.precision: NumberFormat = resolve(settings.precision, self.device)
         self.module = _channels_last(method.module.to(self.device))

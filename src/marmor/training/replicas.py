@@ -8,6 +8,7 @@ are added in a fixed order, so a run does not depend on which thread was faster.
 import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import torch
@@ -37,7 +38,7 @@ class Replicas:
         parts = [dict(zip(batch, rows, strict=True)) for rows in zip(*split, strict=True)]
         shares = [len(next(iter(part.values()))) / size for part in parts]
         tasks = [
-            (lambda copy=copy, part=part, share=share: _backward(copy, loss, part, share))
+            partial(_backward, copy, loss, part, share)
             for copy, part, share in zip(self.copies, parts, shares, strict=True)
         ]
         results = self.run(tasks)
@@ -51,15 +52,10 @@ class Replicas:
         return list(self.pool.map(_alone, tasks))
 
     def _sum_gradients(self) -> None:
-        if len(self.copies) == 1:
-            return
         for parameter, *others in zip(*(c.parameters() for c in self.copies), strict=True):
-            gradients = [p.grad for p in (parameter, *others) if p.grad is not None]
-            if gradients:
-                total = gradients[0]
-                for gradient in gradients[1:]:
-                    total.add_(gradient)
-                parameter.grad = total
+            for other in others:
+                if parameter.grad is not None and other.grad is not None:
+                    parameter.grad.add_(other.grad)
 
     def close(self) -> None:
         if self.pool is not None:

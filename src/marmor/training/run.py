@@ -22,6 +22,7 @@ from torch import Tensor
 
 from marmor.base.errors import UserError
 from marmor.base.files import read_json, write_json, write_text
+from marmor.training.processes import processes
 
 KEPT_CHECKPOINTS = 2
 PACKAGES = ("marmor", "torch", "torchvision", "accelerate", "safetensors", "numpy", "pillow")
@@ -47,6 +48,15 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
 
     @classmethod
+    def create_once(cls, path: Path, recipe: str, settings: dict[str, Any]) -> "RunFolder":
+        """``create`` by the first of several processes, which the others wait for."""
+        siblings = processes()
+        if siblings.is_main_process:
+            cls.create(path, recipe, settings)
+        siblings.wait_for_everyone()
+        return cls(path)
+
+    @classmethod
     def create(cls, path: Path, recipe: str, settings: dict[str, Any]) -> "RunFolder":
         """A new run; UserError when the folder already holds something."""
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -54,10 +64,9 @@ class RunFolder:
                 f"{path} already exists and is not empty; choose another --run, "
                 f"or go on with it: marmor resume {path}."
             )
-        run = cls(path)
         write_json(path / "config.json", {"recipe": recipe, "settings": settings})
         write_json(path / "environment.json", environment())
-        return run
+        return cls(path)
 
     @classmethod
     def open(cls, path: Path, recipe: str | None = None) -> "RunFolder":

@@ -1,0 +1,88 @@
+"""Seconds to draw guided digits: the shipped model against ContextUnet with 400 DDPM steps.
+
+    python benchmarks/sampling.py
+
+ContextUnet (n = 128, fp32, the public script's network and sampler, random weights: its speed does
+not depend on them) is timed over a few of its 400 steps and a part of the images, and multiplied up,
+since the whole would take hours; the page says so. Medians of several runs.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import tyro
+
+from marmor.base.files import write_json
+from marmor.recipes.designs import DESIGNS, PUBLISHED_STEPS
+from marmor.recipes.drawing import draw
+from marmor.recipes.models import Generator, load_generator
+
+IMAGES = 1000
+CLASSES = 10
+
+
+def main(
+    model: str = "pretrained:digits",
+    runs: int = 3,
+    peer_steps: int = 2,
+    peer_images: int = 100,
+    out: Path = Path("runs/benchmark-sampling"),
+) -> None:
+    """Times both and writes sampling.json.
+
+    Args:
+        model: the model that is timed.
+        runs: the median of so many is reported.
+        peer_steps: of ContextUnet's 400 steps, this many are timed.
+        peer_images: of its 1,000 images, this many are drawn.
+        out: folder for sampling.json.
+    """
+    ours = load_generator(model)
+    by_calls = {
+        steps: median(runs, lambda steps=steps: seconds(with_steps(ours, steps), IMAGES))
+        for steps in (8, ours.drawing.steps, 20)
+    }
+    part = median(runs, lambda: seconds(with_steps(peer(), peer_steps), peer_images, "fp32"))
+    theirs = part * PUBLISHED_STEPS / peer_steps * IMAGES / peer_images
+    result = {
+        "images": IMAGES,
+        "seconds.by_calls": by_calls,
+        "seconds": by_calls[ours.drawing.steps],
+        "peer.seconds.extrapolated": theirs,
+        "peer.seconds.measured": part,
+        "ratio": theirs / by_calls[ours.drawing.steps],
+    }
+    write_json(out / "sampling.json", result)
+    for name, value in result.items():
+        print(f"{name}: {value}")
+
+
+def peer() -> Generator:
+    """ContextUnet as the public script samples it."""
+    design, shape = DESIGNS["context-unet"], (3, 28, 28)
+    torch.manual_seed(0)
+    denoiser = design.build(shape, CLASSES).eval()
+    names = tuple(map(str, range(CLASSES)))
+    return Generator(denoiser, names, shape, design.drawing, "public recipe")
+
+
+def with_steps(generator: Generator, steps: int) -> Generator:
+    return replace(generator, drawing=replace(generator.drawing, steps=steps))
+
+
+def seconds(generator: Generator, images: int, precision: str = "auto") -> float:
+    started = time.perf_counter()
+    draw(generator, generator.class_names, images // CLASSES, 0, precision)  # type: ignore[arg-type]
+    return time.perf_counter() - started
+
+
+def median(runs: int, measured: Callable[[], float]) -> float:
+    return statistics.median(measured() for _ in range(runs))
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,33 @@
+"""A trained model as a small folder that can be given away: config.json and model.safetensors."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from marmor.base.errors import UserError
+from marmor.base.files import atomic, write_json
+from marmor.recipes.folders import WEIGHTS_FILE
+from marmor.training import RunFolder
+
+
+def export(path: Path, out: Path, note: str = "") -> None:
+    """Writes the averaged weights of a run in half precision.
+
+    Every command that takes a run takes the folder too. ``note`` says what it was trained on.
+    Raises UserError where ``out`` holds something already, or the run has no checkpoint.
+    """
+    run = RunFolder.open(path)
+    weights = run.average_weights()
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty; name a new folder with --out.")
+    halves = {
+        name: values.to(torch.float16) if values.is_floating_point() else values
+        for name, values in weights.items()
+    }
+    config = run.config
+    config["settings"]["note"] = note
+    config["settings"]["trained"] = run.history()[-1]
+    with atomic(out / WEIGHTS_FILE) as temporary:
+        save_file(halves, temporary)
+    write_json(out / "config.json", config)

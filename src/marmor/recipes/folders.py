@@ -1,0 +1,48 @@
+"""Where models lie: run folders, exported folders, and those that ship with marmor."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from marmor.base.errors import UserError, unknown_name
+from marmor.base.files import read_json
+from marmor.training import RunFolder, load_weights
+
+PRETRAINED = "pretrained:"
+WEIGHTS = Path(str(files("marmor") / "weights"))
+WEIGHTS_FILE = "model.safetensors"
+
+
+def pretrained() -> dict[str, dict[str, Any]]:
+    """The config of every model that ships with marmor, by name."""
+    return {path.parent.name: read_json(path) for path in sorted(WEIGHTS.glob("*/config.json"))}
+
+
+def open_folder(spec: str, recipe: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """Settings and float32 weights of a run, an export or `pretrained:NAME`; None for a file.
+
+    Raises UserError where nothing is there, or where it is of another recipe.
+    """
+    if not spec.startswith(PRETRAINED):
+        path = Path(spec)
+    elif (name := spec.removeprefix(PRETRAINED)) in pretrained():
+        path = WEIGHTS / name
+    else:
+        raise unknown_name("shipped weights", name, pretrained())
+    if path.is_file():
+        return None
+    if not path.exists():
+        shipped = ", ".join(PRETRAINED + name for name in pretrained())
+        raise UserError(
+            f"{spec} does not exist; name a run, a checkpoint file or one of {shipped}."
+        )
+    run = RunFolder.open(path, recipe)
+    exported = path / WEIGHTS_FILE
+    weights = load_weights(exported) if exported.is_file() else run.average_weights()
+    floats = {
+        name: values.float() if values.is_floating_point() else values
+        for name, values in weights.items()
+    }
+    return run.config["settings"], floats

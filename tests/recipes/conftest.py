@@ -1,0 +1,43 @@
+"""A small trained run and judge that the recipe tests share."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from marmor.data import ImageSet, write_splits
+from marmor.recipes import digits, judge
+
+
+def blobs(count: int, seed: int) -> ImageSet:
+    """Three classes at 16×16: a bright square in one of three places, noise around it."""
+    stream = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 3
+    images = torch.randint(0, 60, (count, 3, 16, 16), generator=stream, dtype=torch.uint8)
+    for index, label in enumerate(labels.tolist()):
+        images[index, :, 5:11, 5 * label : 5 * label + 6] += 180
+    return ImageSet(images, {"class": labels}, ("left", "middle", "right"))
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "blobs.npz"
+    write_splits({"train": blobs(120, 0), "test": blobs(60, 1)}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def judge_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "judge"
+    judge.train(judge.JudgeSettings(data=(str(data),), run=path, steps=40, precision="fp32"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def run(data: Path, judge_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "blobs"
+    settings = digits.DigitsSettings(
+        data=str(data), run=path, steps=160, batch=16, judge=str(judge_run), precision="fp32"
+    )
+    digits.train(settings)
+    return path

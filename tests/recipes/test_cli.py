@@ -1,0 +1,141 @@
+"""The command: help with examples, one sentence and status 2 for wrong input."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from marmor.cli import COMMANDS, main
+
+
+def fails(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    output = "".join(capsys.readouterr())
+    assert "Traceback" not in output
+    return " ".join(output.split())
+
+
+def test_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    output = capsys.readouterr().out
+    for group, commands in COMMANDS.items():
+        assert group in output
+        assert all(name in output for name in commands)
+
+
+@pytest.mark.parametrize("name", [name for group in COMMANDS.values() for name in group])
+def test_every_command_has_help_with_an_example(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*name.split(), "--help"])
+    assert ended.value.code == 0
+    assert f"Example: marmor {name}" in capsys.readouterr().out
+
+
+def test_unknown_words_name_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean 'sample'?" in fails(capsys, "sampel")
+    assert "did you mean 'digits'?" in fails(capsys, "train", "digit")
+    out = fails(capsys, "sample", "pretrained:didgits", "--out", "x")
+    assert "unknown shipped weights" in out
+
+
+def save(folder: Path, name: str, value: int = 0) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((8, 8, 3), value, np.uint8)).save(folder / name)
+
+
+def bad_data(kind: str, tmp_path: Path) -> Path:
+    """Makes one kind of bad data and returns its place."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    if kind == "corrupt":
+        save(folder, "0_1.png")
+        (folder / "1_1.png").write_bytes(b"not a picture")
+    elif kind == "one class":
+        for number in range(3):
+            save(folder / "cats", f"{number}.png", number)
+    elif kind == "csv":
+        save(folder / "data", "a.png")
+        (folder / "train.csv").write_text("image_name,label\na.png,0\nmissing.png,1\n")
+    elif kind in ("npz shape", "npz range"):
+        shape = (4, 8, 8, 3) if kind == "npz range" else (4, 8)
+        images = np.zeros(shape, np.float32 if kind == "npz range" else np.uint8)
+        np.savez(folder / "x.npz", images=images, labels=np.arange(4) % 2)
+        return folder / "x.npz"
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("empty", "no images|empty"),
+        ("corrupt", "1_1.png"),
+        ("one class", "only"),
+        ("csv", "missing.png"),
+        ("npz shape", "shape"),
+        ("npz range", "uint8"),
+    ],
+)
+def test_bad_data_is_one_sentence_and_nothing_is_written(
+    kind: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = bad_data(kind, tmp_path)
+    out = fails(
+        capsys, "train", "digits", "--data", str(data), "--run", str(tmp_path / "r"), "--steps", "1"
+    )
+    assert any(word in out for word in words.split("|")), out
+    assert not (tmp_path / "r").exists()
+
+
+def test_wrong_runs_and_checkpoints(
+    run: Path, judge_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ("--out", str(tmp_path / "out"))
+    assert "'judge', not of 'digits'" in fails(capsys, "sample", str(judge_run), *out)
+    assert "does not exist" in fails(capsys, "sample", str(tmp_path / "none"), *out)
+    assert "unknown solver" in fails(capsys, "sample", str(run), *out, "--solver", "ddimm")
+    cut = tmp_path / "cut.pt"
+    cut.write_bytes(b"PK\x03\x04 cut short")
+    assert "cut.pt" in fails(capsys, "sample", str(cut), *out)
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_budgets_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ("train", "digits", "--run", str(tmp_path / "r"), "--steps", "1", "--minutes", "1")
+    assert "one unit" in fails(capsys, *words)
+    assert not (tmp_path / "r").exists()
+
+
+def test_sample_score_grid_strip_on_a_run(
+    run: Path, judge_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples, scores = tmp_path / "samples", tmp_path / "scores"
+    main(["sample", str(run), "--out", str(samples), "--per-class", "4", "--classes", "left,right"])
+    assert len(list(samples.glob("*.png"))) == 8
+    main(["score", str(samples), "--judge", str(judge_run), "--out", str(scores)])
+    assert {path.name for path in scores.iterdir()} == {"summary.json", "confusion.png"}
+    main(["grid", str(run), "--columns", "3", "--out", str(tmp_path / "grid.png")])
+    strip = tmp_path / "strip.png"
+    main(["strip", str(run), "--class", "left", "--frames", "6", "--out", str(strip)])
+    with Image.open(strip) as picture:
+        assert picture.width > 6 * 16 * 4
+    capsys.readouterr()
+
+
+def test_report_of_a_run(run: Path, judge_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import json
+
+    main(["report", str(run), "--judge", str(judge_run), "--per-class", "10"])
+    figures = json.loads((run / "summary.json").read_text())
+    expected = {"judge.accuracy", "judge.accuracy.low", "frechet.judge", "frechet.floor"}
+    expected |= {"train.images_per_second", "train.minutes", "sample.seconds", "sample.calls"}
+    assert expected <= figures.keys()
+    assert 0 <= figures["judge.accuracy.low"] <= figures["judge.accuracy"] <= 1
+    page = (run / "report.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert page.count("data:image/png;base64,") >= 6
+    capsys.readouterr()

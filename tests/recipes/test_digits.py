@@ -1,0 +1,85 @@
+"""Training of class-conditional models: learning, epochs, and a SIGKILL in the middle."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from marmor.base.errors import UserError
+from marmor.data import read
+from marmor.recipes import digits
+from marmor.recipes.drawing import as_images, draw
+from marmor.recipes.models import load_generator, load_judge
+from marmor.recipes.scoring import accuracy, judge_images
+from marmor.training import RunFolder, load_weights
+
+
+def test_a_short_run_draws_what_is_asked(run: Path, judge_run: Path, data: Path) -> None:
+    judge = load_judge(str(judge_run))
+    real = read(str(data), "test")
+    assert accuracy(judge, real, judge_images(judge, real)).overall.value > 0.95
+    generator = load_generator(str(run))
+    images = as_images(draw(generator, generator.class_names, 10, seed=9), generator)
+    assert accuracy(judge, images, judge_images(judge, images)).overall.value > 0.9
+
+
+def test_milestones_are_judged(run: Path) -> None:
+    probed = [line for line in RunFolder(run).history() if "judge.accuracy" in line]
+    assert len(probed) == 8
+    assert probed[-1]["judge.accuracy"] > probed[0]["judge.accuracy"] - 0.1
+
+
+def test_every_epoch_sees_every_image_once() -> None:
+    order = torch.cat([digits.epoch_order(step, 7, 20, seed=0) for step in range(20)])
+    for epoch in range(7):
+        assert sorted(order[20 * epoch : 20 * epoch + 20].tolist()) == list(range(20))
+    assert order[:20].tolist() != order[20:40].tolist()
+
+
+def test_a_batch_larger_than_the_data_goes_round() -> None:
+    order = digits.epoch_order(0, 50, 20, seed=0)
+    assert len(order) == 50
+    assert sorted(order[:20].tolist()) == list(range(20))
+
+
+def train_in_a_process(data: Path, run: Path, *more: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "marmor", "train", "digits", "--data", str(data)]
+    command += ["--run", str(run), "--steps", "60", "--batch", "16", "--precision", "fp32", *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def test_a_run_killed_at_a_random_moment_resumes_to_the_same_weights(
+    data: Path, tmp_path: Path
+) -> None:
+    assert train_in_a_process(data, tmp_path / "whole").wait() == 0
+    killed = train_in_a_process(data, tmp_path / "killed")
+    log = tmp_path / "killed" / "metrics.jsonl"
+    while not log.exists() or log.read_text().count("\n") < 1:
+        assert killed.poll() is None
+        time.sleep(0.02)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    digits.resume(RunFolder.open(tmp_path / "killed"))
+    whole, again = (RunFolder(tmp_path / name) for name in ("whole", "killed"))
+    for part in ("model", "average"):
+        expected = load_weights(whole.latest() / f"{part}.safetensors")  # type: ignore[operator]
+        found = load_weights(again.latest() / f"{part}.safetensors")  # type: ignore[operator]
+        assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert [line["step"] for line in again.history()] == [20, 40, 60]
+    losses = [[line["loss"] for line in run.history()] for run in (whole, again)]
+    assert losses[0] == losses[1]
+
+
+def test_a_run_goes_on_with_its_own_images_only(run: Path, tmp_path: Path, data: Path) -> None:
+    other = RunFolder.create(tmp_path / "run", "digits", RunFolder(run).config["settings"])
+    config = other.config
+    config["settings"]["data"]["fingerprint"] = "0" * 32
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="changed since"):
+        digits.resume(other)

@@ -1,0 +1,55 @@
+"""Drawing: the same files for the same seed, images independent of batches and of other classes."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from marmor.base.errors import UserError
+from marmor.recipes.drawing import changed, draw, write_images
+from marmor.recipes.models import load_generator
+
+
+def stack(drawn) -> torch.Tensor:
+    return torch.stack([item.image for item in drawn]).int()
+
+
+def test_the_same_seed_gives_byte_identical_files(run: Path, tmp_path: Path) -> None:
+    for out in ("a", "b"):
+        generator = load_generator(str(run))
+        write_images(draw(generator, generator.class_names, 2, seed=5), tmp_path / out)
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == [f"{c}_{n:03d}.png" for c in ("left", "middle", "right") for n in (1, 2)]
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_another_seed_gives_other_images(run: Path) -> None:
+    generator = load_generator(str(run))
+    one, two = (stack(draw(generator, ["left"], 2, seed)) for seed in (0, 1))
+    assert (one - two).abs().float().mean() > 1
+
+
+@pytest.mark.parametrize("solver", ["dpm-solver++", "ddim", "ddpm"])
+def test_an_image_does_not_depend_on_the_batch_size(run: Path, solver: str) -> None:
+    from dataclasses import replace
+
+    generator = load_generator(str(run))
+    generator = replace(generator, drawing=changed(generator.drawing, solver))
+    whole, small = (stack(draw(generator, ["left"], 5, 3, "fp32", batch)) for batch in (5, 2))
+    assert (whole - small).abs().max() <= 1
+
+
+def test_a_class_does_not_depend_on_which_others_are_asked(run: Path) -> None:
+    generator = load_generator(str(run))
+    every = draw(generator, ["left", "middle", "right"], 3, seed=1)
+    alone = draw(generator, ["right"], 3, seed=1)
+    assert torch.equal(stack(every[6:]), stack(alone))
+
+
+def test_unknown_solver_and_class_name_the_nearest(run: Path) -> None:
+    generator = load_generator(str(run))
+    with pytest.raises(UserError, match=r"unknown solver 'dpm-solver'.*'dpm-solver\+\+'"):
+        changed(generator.drawing, "dpm-solver")
+    with pytest.raises(UserError, match=r"unknown class 'lef'.*'left'"):
+        draw(generator, ["lef"], 1, 0)
