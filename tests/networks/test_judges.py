@@ -1,7 +1,5 @@
 """Judges: shapes, the course network recomputed, and what they refuse."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -22,15 +20,6 @@ COURSE = {
     "fc3.weight": (10, 64),
     "fc3.bias": (10,),
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """On a busy machine two threads mostly wait for each other, a hundred times slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def course_state() -> dict[str, Tensor]:

@@ -1,7 +1,5 @@
 """The printed model summary."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,15 +7,6 @@ from torch import Tensor, nn
 from marmor.networks.context_unet import ContextUnet
 from marmor.networks.judges import DigitJudge
 from marmor.networks.summary import Row, format_summary, summarise
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """On a busy machine two threads mostly wait for each other, a hundred times slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Odd(nn.Module):

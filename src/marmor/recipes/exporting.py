@@ -1,6 +1,7 @@
 """A trained model as a small folder that can be given away: config.json and model.safetensors."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -26,8 +27,17 @@ def export(path: Path, out: Path, note: str = "") -> None:
         for name, values in weights.items()
     }
     config = run.config
+    config["settings"]["asked"] = _without_places(config["settings"]["asked"])
     config["settings"]["note"] = note
     config["settings"]["trained"] = run.history()[-1]
     with atomic(out / WEIGHTS_FILE) as temporary:
         save_file(halves, temporary)
     write_json(out / "config.json", config)
+
+
+def _without_places(asked: dict[str, Any]) -> dict[str, Any]:
+    """The wishes without this machine's folders: data by file name, no run, no judge."""
+    data = asked["data"]
+    names = [Path(spec).name for spec in ([data] if isinstance(data, str) else data)]
+    kept = {key: value for key, value in asked.items() if key not in ("run", "judge")}
+    return {**kept, "data": names[0] if isinstance(data, str) else names}

@@ -32,6 +32,7 @@ class Distance:
     value: float
     floor: float
     count: int
+    """Real training images in the floor."""
 
 
 @torch.inference_mode()
@@ -58,11 +59,12 @@ def accuracy(judge: LoadedJudge, images: ImageSet, reading: Reading) -> Agreemen
 def distance(judge: LoadedJudge, reading: Reading, real: str, size: int) -> Distance:
     """The distance of the images read to the real test split, and the floor.
 
-    The floor is the mean distance of equally many real training images to the same test images.
+    The floor is the mean distance of equally many real training images (all, where there are fewer)
+    to the same test images.
     Real images are brought to the side ``size`` of the images read.
     """
     train, test = (judge_images(judge, read(real, split, size)) for split in ("train", "test"))
-    count = len(reading.features)
+    count = min(len(reading.features), len(train.features))
     value = frechet_distance(gaussian(reading.features), gaussian(test.features))
     floor = frechet_floor(train.features, test.features, count, FLOOR_DRAWS, seed=0)
     return Distance(value, floor, count)
@@ -88,7 +90,7 @@ def distance_figures(found: Distance) -> dict[str, Any]:
         "frechet.judge": found.value,
         "frechet.floor": found.floor,
         "frechet.ratio": found.value / found.floor,
-        "frechet.images": found.count,
+        "frechet.floor.images": found.count,
     }
 
 

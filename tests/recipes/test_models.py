@@ -1,0 +1,67 @@
+"""Loading and giving away: exports, shipped weights, foreign checkpoints."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from marmor.base.errors import UserError
+from marmor.diffusion import script_betas
+from marmor.networks.context_unet import ContextUnet
+from marmor.networks.judges import CourseJudge
+from marmor.recipes.drawing import changed, draw
+from marmor.recipes.exporting import export
+from marmor.recipes.folders import pretrained
+from marmor.recipes.models import find_judge, load_generator, load_judge
+
+
+def test_an_export_draws_what_its_run_draws_to_half_precision(run: Path, tmp_path: Path) -> None:
+    export(run, tmp_path / "small", note="blobs")
+    one, two = (
+        torch.stack(
+            [item.image for item in draw(load_generator(str(path)), ["left"], 3, 0, "fp32")]
+        )
+        for path in (run, tmp_path / "small")
+    )
+    assert (one.int() - two.int()).abs().float().mean() < 2
+    text = (tmp_path / "small" / "config.json").read_text()
+    assert str(run.parent) not in text
+
+
+def test_an_export_does_not_overwrite(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(UserError, match="not empty"):
+        export(run, tmp_path)
+
+
+def test_shipped_weights_load_and_are_small() -> None:
+    for name, config in pretrained().items():
+        load = load_judge if config["recipe"] == "judge" else load_generator
+        assert load(f"pretrained:{name}").class_names == tuple("0123456789")
+
+
+def test_the_shipped_judge_is_found_for_digits_only() -> None:
+    assert find_judge(None, ("0", "7")) is not None
+    assert find_judge(None, ("cat", "dog")) is None
+
+
+def test_a_context_unet_checkpoint_draws(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    state = {f"nn_model.{k}": v for k, v in ContextUnet(16, 1, 4).state_dict().items()}
+    torch.save(state, tmp_path / "model.pth")
+    generator = load_generator(str(tmp_path / "model.pth"))
+    assert generator.image_shape == (1, 28, 28)
+    assert generator.denoiser.schedule.signal(torch.tensor(0.5)) == pytest.approx(
+        script_betas(400).signal(torch.tensor(0.5)).item()
+    )
+    from dataclasses import replace
+
+    few = replace(generator, drawing=changed(generator.drawing, steps=3))
+    assert [item.file_name for item in draw(few, ["2"], 2, 0, "fp32")] == ["2_001.png", "2_002.png"]
+
+
+def test_a_course_judge_reads_but_does_not_draw(tmp_path: Path) -> None:
+    torch.save({"state_dict": CourseJudge().state_dict()}, tmp_path / "judge.pth")
+    assert load_judge(str(tmp_path / "judge.pth")).judge.feature_size == 64
+    with pytest.raises(UserError, match="draws nothing"):
+        load_generator(str(tmp_path / "judge.pth"))
