@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from marmor.base.errors import UserError
 from marmor.data import read
@@ -83,3 +84,16 @@ def test_a_run_goes_on_with_its_own_images_only(run: Path, tmp_path: Path, data:
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="changed since"):
         digits.resume(other)
+
+
+def test_mixed_and_odd_sizes_are_brought_to_one_that_works(tmp_path: Path) -> None:
+    for label, side in (("cat", 50), ("dog", 41)):
+        (tmp_path / "mixed" / label).mkdir(parents=True)
+        (tmp_path / "odd" / label).mkdir(parents=True)
+        Image.new("RGB", (side, 30)).save(tmp_path / "mixed" / label / "1.png")
+        Image.new("RGB", (22, 22)).save(tmp_path / "odd" / label / "1.png")
+    mixed = digits.load_images(str(tmp_path / "mixed"), None)
+    assert mixed.size == (32, 32)
+    assert mixed.notes
+    assert digits.load_images(str(tmp_path / "odd"), None).size == (24, 24)
+    assert digits.load_images(str(tmp_path / "odd"), 16).size == (16, 16)

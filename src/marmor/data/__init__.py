@@ -12,11 +12,13 @@ from marmor.data.imageset import ImageSet
 from marmor.data.join import join
 from marmor.data.mnist_m import make_mnist_m, read_photographs
 from marmor.data.readers import read
+from marmor.data.squares import MixedSizesError
 from marmor.data.writers import write, write_splits
 
 __all__ = [
     "EMBEDDED",
     "ImageSet",
+    "MixedSizesError",
     "describe",
     "join",
     "make_mnist_m",

@@ -4,8 +4,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from marmor.base.errors import UserError
+
 # Float copies are made for this many values at a time (64 MiB), however large the set.
 VALUES_AT_ONCE = 1 << 24
+
+
+class MixedSizesError(UserError):
+    """The images of one set differ in size, and no common size was asked for."""
 
 
 def to_squares(images: Tensor, size: int) -> Tensor:

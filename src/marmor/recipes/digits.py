@@ -12,7 +12,7 @@ from marmor.base.errors import UserError, unknown_name
 from marmor.base.pixels import to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import derive, torch_stream
-from marmor.data import ImageSet, read, require_classes
+from marmor.data import ImageSet, MixedSizesError, read, require_classes
 from marmor.diffusion import Denoiser
 from marmor.networks.uvit import PIXELS_PER_TOKEN
 from marmor.recipes.designs import DESIGNS, Design, Shape
@@ -178,7 +178,10 @@ def load_images(spec: str, size: int | None) -> ImageSet:
 
     Mixed or large images become 32×32; other sides are rounded to a multiple of 4. Notes say so.
     """
-    data = read(spec, "train", size)
+    try:
+        data = read(spec, "train", size)
+    except MixedSizesError:
+        data = read(spec, "train", DEFAULT_SIDE)
     require_classes(data)
     height, width = data.size
     side = min(height, width)

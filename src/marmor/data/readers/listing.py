@@ -9,12 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from marmor.base.errors import UserError
 from marmor.data.classes import class_indices
 from marmor.data.decode import decode
 from marmor.data.imageset import ImageSet
 from marmor.data.readers.tree import Tree
-from marmor.data.squares import resize_note, size_text, to_squares
+from marmor.data.squares import MixedSizesError, resize_note, size_text, to_squares
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def _check_one_size(listing: Listing, loaded: list[_Loaded]) -> None:
     first = loaded[0].original
     other = next((i for i, image in enumerate(loaded) if image.original != first), None)
     if other is not None:
-        raise UserError(
+        raise MixedSizesError(
             f"the images of {listing.tree.root} differ in size: {listing.names[0]} is "
             f"{size_text(first)} and {listing.names[other]} is "
             f"{size_text(loaded[other].original)}; pass --size N to bring all to N×N."

@@ -1,0 +1,98 @@
+"""UViT: shapes, conditions, the start, and the matrices it gives to Muon."""
+
+import pytest
+import torch
+
+from marmor.networks.uvit import Attention, UViT
+
+
+def network(shape=(3, 28, 28), **options) -> UViT:
+    torch.manual_seed(0)
+    return UViT(shape, {"class": 4}, channels=16, width=32, **options)
+
+
+def stirred(net: UViT) -> UViT:
+    """A network whose zero layers have left zero, as after training."""
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return net
+
+
+def inputs(shape=(3, 28, 28), count: int = 3):
+    stream = torch.Generator().manual_seed(1)
+    x = torch.randn(count, *shape, generator=stream)
+    return x, torch.linspace(0.1, 0.9, count), {"class": torch.arange(count) % 5}
+
+
+@pytest.mark.parametrize("shape", [(3, 28, 28), (1, 32, 32), (3, 16, 24), (2, 8, 8)])
+def test_any_channels_and_sides_of_multiples_of_4(shape) -> None:
+    x, t, conditions = inputs(shape)
+    assert network(shape)(x, t, conditions).shape == x.shape
+
+
+def test_other_sides_are_refused() -> None:
+    with pytest.raises(ValueError, match="multiples of 4"):
+        network((3, 30, 28))
+
+
+def test_it_starts_at_zero() -> None:
+    assert network()(*inputs()).abs().max() == 0
+
+
+def test_time_and_every_label_matter_and_batch_mates_do_not() -> None:
+    net = stirred(network()).eval()
+    x, t, conditions = inputs()
+    out = net(x, t, conditions)
+    assert not torch.allclose(net(x, t * 0.5, conditions), out, atol=1e-3)
+    for label in range(5):
+        if label != conditions["class"][0]:
+            other = {"class": torch.tensor([label])}
+            assert not torch.allclose(net(x[:1], t[:1], other), out[:1], atol=1e-3)
+    alone = net(x[1:2], t[1:2], {"class": conditions["class"][1:2]})
+    assert torch.allclose(alone, out[1:2], atol=1e-5)
+
+
+def test_rows_and_columns_are_not_swapped() -> None:
+    """A pixel far from another is reached by attention, but its own place answers most."""
+    net = stirred(network((1, 16, 32), mixers=""))
+    x, t, conditions = inputs((1, 16, 32), 1)
+    moved = x.clone()
+    moved[0, 0, 2, 25] += 1
+    change = (net(moved, t, conditions) - net(x, t, conditions)).abs()[0, 0]
+    row, column = divmod(int(change.argmax()), 32)
+    assert abs(row - 2) <= 8
+    assert abs(column - 25) <= 8
+    assert change[:, :4].max() == 0
+
+
+def test_attention_is_the_softmax_of_scaled_cosines() -> None:
+    torch.manual_seed(0)
+    layer = stirred_attention()
+    x = torch.randn(2, 5, 8)
+    query, key, value = (part(x) for part in (layer.query, layer.key, layer.value))
+    outputs = []
+    for head in range(2):
+        q, k, v = (part[..., 4 * head : 4 * head + 4] for part in (query, key, value))
+        cosine = torch.nn.functional.cosine_similarity(q[:, :, None], k[:, None], dim=-1)
+        outputs.append((cosine * layer.log_temperature[head, 0, 0].exp()).softmax(-1) @ v)
+    expected = layer.out(torch.cat(outputs, -1))
+    assert torch.allclose(layer(x), expected, atol=1e-5)
+
+
+def stirred_attention() -> Attention:
+    layer = Attention(8, 2)
+    with torch.no_grad():
+        layer.out.weight.normal_()
+    return layer
+
+
+def test_muon_gets_hidden_matrices_only() -> None:
+    net = network()
+    matrices = {id(matrix) for matrix in net.hidden_matrices()}
+    named = {name for name, parameter in net.named_parameters() if id(parameter) in matrices}
+    assert all(parameter.ndim == 2 for parameter in net.hidden_matrices())
+    assert "blocks.1.mixer.query.weight" in named
+    assert "encode.first.weight" in named
+    banned = ("stem", "head", "labels", "maps", "positions", "modulation", "time")
+    assert not [name for name in named if any(word in name for word in banned)]
