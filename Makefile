@@ -26,7 +26,8 @@ bench: setup
 	$(BIN)/python benchmarks/sampling.py
 
 docs: setup
-	$(BIN)/python docs/build.py
+	$(BIN)/marmor grid pretrained:digits --seed 1 --out docs/images/digits-grid.png
+	$(BIN)/marmor strip pretrained:digits --class 0 --out docs/images/digits-strip.png
 
 clean:
 	rm -rf .venv build src/*.egg-info

@@ -4,7 +4,8 @@
 
 Each (network, minutes, seed) is a training run of its own, since the learning rate ends with the
 budget. Guidance and steps are the network's committed defaults, chosen with other seeds and another
-judge. Needs a machine with nothing else to do. Writes results.csv, results.json and a picture.
+judge. Needs a machine with nothing else to do. Writes results.csv,
+results.json and two pictures.
 """
 
 import csv
@@ -17,7 +18,7 @@ import tyro
 
 from marmor.base.files import write_json, write_text
 from marmor.figures import curves, save_png
-from marmor.recipes.digits import DigitsSettings, train
+from marmor.recipes.digits import DigitsSettings, resume, train
 from marmor.recipes.drawing import as_images, draw
 from marmor.recipes.models import LoadedJudge, load_generator, load_judge
 from marmor.recipes.scoring import accuracy, distance, judge_images
@@ -37,7 +38,7 @@ class Settings:
         seeds: of the training runs.
         networks: uvit, context-unet.
         per_class: samples of each class.
-        out: folder for runs and results; finished runs in it are not trained again.
+        out: folder for runs and results; runs in it are taken up where they stand.
     """
 
     data: str
@@ -72,7 +73,9 @@ def measure(
 ) -> dict[str, float | str]:
     """One training run and what its samples are worth."""
     path = settings.out / f"{network}-{minutes:g}min-seed{seed}"
-    if not (path / "config.json").is_file():
+    if (path / "config.json").is_file():
+        resume(RunFolder.open(path))
+    else:
         train(DigitsSettings(settings.data, path, minutes, seed=seed, network=network))
     generator = load_generator(str(path))
     names = generator.class_names

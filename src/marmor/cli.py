@@ -89,10 +89,9 @@ def sample(
         guidance: scale; 1 is none, the papers' w is scale − 1.
         precision: auto is bf16 where the processor has it.
     """
-    if per_class < 1:
-        raise UserError(f"--per-class must be at least 1, not {per_class}.")
     generator = _generator(model, solver, steps, guidance)
-    names = classes.split(",") if classes else generator.class_names
+    asked = dict.fromkeys(name.strip() for name in classes.split(","))
+    names = list(asked) if classes else generator.class_names
     write_images(draw_with_bar(generator, names, per_class, seed, precision), out)
     console.print(f"{per_class * len(names)} images → {out}")
 
@@ -268,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         _call(words)
     except UserError as error:
-        console.print(f"marmor: {error}", style="red", soft_wrap=True)
+        print(f"marmor: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         console.print(
@@ -295,7 +294,8 @@ def _call(words: list[str]) -> None:
         console.print("\n".join(_line(name, every[name]) for name in inner))
         return
     if inner:
-        raise unknown_name(words[0], " ".join(words[1:2]), [n.split(" ", 1)[1] for n in inner])
+        kind = "recipe" if words[0] == "train" else f"`marmor {words[0]}` command"
+        raise unknown_name(kind, words[1], [name.split(" ", 1)[1] for name in inner])
     raise unknown_name("command", words[0], {name.split()[0] for name in every})
 
 

@@ -1,5 +1,6 @@
 """The command: help with examples, one sentence and status 2 for wrong input."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -139,3 +140,36 @@ def test_report_of_a_run(run: Path, judge_run: Path, capsys: pytest.CaptureFixtu
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert page.count("data:image/png;base64,") >= 6
     capsys.readouterr()
+
+
+def test_more_wrong_words(
+    run: Path, judge_run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out")
+    assert "unknown recipe 'digts'" in fails(capsys, "train", "digts")
+    assert "at least 1" in fails(capsys, "grid", str(run), "--columns", "0", "--out", out)
+    assert "at least 1" in fails(capsys, "sample", str(run), "--per-class", "0", "--out", out)
+    assert "finite" in fails(capsys, "sample", str(run), "--guidance", "nan", "--out", out)
+    assert "--frames" in fails(capsys, "strip", str(run), "--class", "left", "--frames", "99")
+    assert "[/odd]" in fails(capsys, "resume", "runs/[/odd]")
+    train = ("train", "digits", "--data", str(data), "--run", out)
+    assert "above 0" in fails(capsys, *train, "--minutes", "nan")
+    assert "--batch" in fails(capsys, *train, "--steps", "1", "--batch", "-5")
+    assert "does not exist" in fails(capsys, *train, "--steps", "1", "--judge", "nowhere")
+    digits = "pretrained:digit-judge"
+    assert "does not know" in fails(capsys, *train, "--steps", "1", "--judge", digits)
+    assert "unknown network" in fails(capsys, *train, "--steps", "1", "--network", "uvitt")
+    (tmp_path / "file").write_text("")
+    assert "empty folder" in fails(capsys, "export", str(run), "--out", str(tmp_path / "file"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_class_names_cannot_lead_out_of_the_folder(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    config = tmp_path / "run" / "config.json"
+    config.write_text(config.read_text().replace('"left"', '"../left"'))
+    words = ("sample", str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--per-class", "1")
+    assert "outside" in fails(capsys, *words)
+    assert not list(tmp_path.glob("left*"))

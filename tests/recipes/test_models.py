@@ -30,7 +30,7 @@ def test_an_export_draws_what_its_run_draws_to_half_precision(run: Path, tmp_pat
 
 def test_an_export_does_not_overwrite(run: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
-    with pytest.raises(UserError, match="not empty"):
+    with pytest.raises(UserError, match="not an empty folder"):
         export(run, tmp_path)
 
 

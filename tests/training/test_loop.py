@@ -169,3 +169,11 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:50])
     with pytest.raises(UserError, match=r"model\.safetensors"):
         run.load()
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", Regression())
+    before = run.metrics.read_bytes()
+    train(tmp_path / "run", Regression())
+    assert run.metrics.read_bytes() == before
+    assert [path.name for path in run.checkpoints.iterdir()][-1:]

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 # Of several processes only the first speaks; launchers number them in RANK.
-console = Console(highlight=False, soft_wrap=True, quiet=os.environ.get("RANK", "0") != "0")
+console = Console(
+    highlight=False, markup=False, soft_wrap=True, quiet=os.environ.get("RANK", "0") != "0"
+)
 LINE_SECONDS = 30
 """How often a line is printed where output is no terminal (a log file, CI)."""
 

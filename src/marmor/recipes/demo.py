@@ -17,7 +17,7 @@ def demo(minutes: float, run: Path) -> Path:
     A run that is there already is taken up where it stands.
     """
     if (run / "config.json").is_file():
-        console.print(f"going on with {run}")
+        console.print(f"going on with {run}, to the end of the budget it was started with")
         digits.resume(RunFolder.open(run, digits.RECIPE))
     else:
         digits.train(digits.DigitsSettings(data="mnist-m", run=run, minutes=minutes))

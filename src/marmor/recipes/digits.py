@@ -18,7 +18,7 @@ from marmor.networks.uvit import PIXELS_PER_TOKEN
 from marmor.recipes.designs import DESIGNS, Design, Shape
 from marmor.recipes.drawing import as_images, draw
 from marmor.recipes.models import Generator, find_judge
-from marmor.recipes.scoring import accuracy, judge_images
+from marmor.recipes.scoring import accuracy, check_judge, judge_images
 from marmor.training import (
     Average,
     Batch,
@@ -147,8 +147,11 @@ def train(settings: DigitsSettings) -> RunFolder:
     """Trains a model into a new run folder; Ctrl-C saves, `marmor resume` goes on."""
     if settings.network not in DESIGNS:
         raise unknown_name("network", settings.network, DESIGNS)
+    if settings.batch is not None and settings.batch < 1:
+        raise UserError(f"--batch must be at least 1, not {settings.batch}.")
     budget = settings.budget
     data = load_images(settings.data, settings.size)
+    check_judge(find_judge(settings.judge, data.class_names), data)
     for note in data.notes:
         console.print(f"note: {note}")
     run = RunFolder.create_once(settings.run, RECIPE, config_of(settings, data))

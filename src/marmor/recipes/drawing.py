@@ -1,5 +1,6 @@
 """Drawing images of classes from a generator: per-image noise, batches by class, threads by batch."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from marmor.base.conditions import Conditions
 from marmor.base.errors import UserError, unknown_name
-from marmor.base.files import atomic
+from marmor.base.files import atomic, inside
 from marmor.base.pixels import to_bytes
 from marmor.base.progress import Bar, progress_bar
 from marmor.base.seeds import torch_stream
@@ -59,6 +60,8 @@ def changed(
         raise unknown_name("solver", solver, SOLVERS)
     if steps is not None and steps < 1:
         raise UserError(f"--steps must be at least 1, not {steps}.")
+    if guidance is not None and not math.isfinite(guidance):
+        raise UserError(f"--guidance must be a finite number, not {guidance}.")
     wishes = {"solver": solver, "steps": steps, "guidance": guidance}
     return replace(drawing, **{key: value for key, value in wishes.items() if value is not None})
 
@@ -78,20 +81,30 @@ def draw(
     class only: it does not depend on which other classes are asked. Each batch runs on one thread,
     so the result does not depend on the number of cores either.
     """
+    if per_class < 1:
+        raise UserError(f"at least 1 image of each class can be drawn, not {per_class}.")
     jobs = [
         (name, range(first, min(first + batch, per_class)))
         for name in _known(classes, generator)
         for first in range(0, per_class, batch)
     ]
+
+    def finish(job: tuple[str, range]) -> Tensor:
+        return _last(states(generator, *job, seed=seed, precision=precision))
+
     drawn: list[Drawn] = []
     threads = torch.get_num_threads() if _device(generator).type == "cpu" else 1
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        tasks = [pool.submit(_last, states(generator, *job, seed, precision)) for job in jobs]
-        for done, (task, (name, numbers)) in enumerate(zip(tasks, jobs, strict=True), start=1):
-            images = to_bytes(task.result()).cpu()
-            drawn += [Drawn(name, k + 1, image) for k, image in zip(numbers, images, strict=True)]
-            if watch is not None:
-                watch(done / len(jobs))
+        finished = pool.map(finish, jobs)
+        try:
+            for done, (x, (name, numbers)) in enumerate(zip(finished, jobs, strict=True), start=1):
+                images = zip(numbers, to_bytes(x).cpu(), strict=True)
+                drawn += [Drawn(name, number + 1, image) for number, image in images]
+                if watch is not None:
+                    watch(done / len(jobs))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     return drawn
 
 
@@ -134,7 +147,7 @@ def as_images(drawn: list[Drawn], generator: Generator) -> ImageSet:
 def write_images(drawn: Sequence[Drawn], out: Path) -> None:
     """Writes PNG files named ``<class>_<nnn>.png``, each whole or absent."""
     for item in drawn:
-        with atomic(out / item.file_name) as temporary:
+        with atomic(inside(out, item.file_name)) as temporary:
             picture(item.image).save(temporary, format="PNG")
 
 

@@ -20,8 +20,8 @@ def export(path: Path, out: Path, note: str = "") -> None:
     """
     run = RunFolder.open(path)
     weights = run.average_weights()
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out} is not empty; name a new folder with --out.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} exists and is not an empty folder; name a new one with --out.")
     halves = {
         name: values.to(torch.float16) if values.is_floating_point() else values
         for name, values in weights.items()
@@ -29,7 +29,7 @@ def export(path: Path, out: Path, note: str = "") -> None:
     config = run.config
     config["settings"]["asked"] = _without_places(config["settings"]["asked"])
     config["settings"]["note"] = note
-    config["settings"]["trained"] = run.history()[-1]
+    config["settings"]["trained"] = run.history()[-1:]
     with atomic(out / WEIGHTS_FILE) as temporary:
         save_file(halves, temporary)
     write_json(out / "config.json", config)

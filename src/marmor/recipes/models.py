@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from marmor.base.conditions import ClassLabel
-from marmor.base.errors import UserError
+from marmor.base.errors import UserError, unknown_name
 from marmor.data import ImageSet
 from marmor.diffusion import Denoiser, NoisePrediction, script_betas
 from marmor.networks import context_unet, judges
@@ -54,6 +54,8 @@ def load_generator(spec: str) -> Generator:
         return _foreign_generator(Path(spec))
     settings, weights = folder
     model = settings["model"]
+    if model["network"] not in DESIGNS:
+        raise unknown_name("network", model["network"], DESIGNS)
     design = DESIGNS[model["network"]]
     denoiser = design.build(tuple(model["image_shape"]), len(model["class_names"]))
     load_into(denoiser, weights, spec)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from marmor.base.errors import UserError
+from marmor.base.errors import UserError, unknown_name
 from marmor.base.pixels import to_bytes
 from marmor.diffusion import Discrete, State
 from marmor.figures import grid, save_png, strip
@@ -28,14 +28,13 @@ def process_strip(
 ) -> Image.Image:
     """How image ``number`` of a class is carved out of noise, in ``frames`` frames."""
     if class_name not in generator.class_names:
+        raise unknown_name("class", class_name, generator.class_names)
+    most = generator.drawing.steps + 1
+    if not 2 <= frames <= most:
         raise UserError(
-            f"there is no class {class_name!r}; known are {', '.join(generator.class_names)}."
+            f"--frames must be between 2 and {most}, the states there are, not {frames}."
         )
     every = list(states(generator, class_name, [number], seed, "fp32"))
-    if not 2 <= frames <= len(every):
-        raise UserError(
-            f"--frames must be between 2 and {len(every)}, the number of states, not {frames}."
-        )
     chosen = [every[round(i * (len(every) - 1) / (frames - 1))] for i in range(frames)]
     return strip(_pixels(chosen), [_time(generator, state.time) for state in chosen])
 

@@ -1,5 +1,6 @@
 """From a trained run to a page: samples, figures, numbers, report.html and summary.json."""
 
+import shlex
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,6 +97,8 @@ def report(
     started = time.perf_counter()
     drawn = draw_with_bar(generator, generator.class_names, per_class, seed, "auto")
     seconds = time.perf_counter() - started
+    for earlier in (*path.glob("samples/*.png"), *path.glob("figures/*.png")):
+        earlier.unlink()
     write_images(drawn, path / "samples")
 
     measured = _measure(run, generator, reader, drawn, per_class, seed) if reader else None
@@ -181,14 +184,13 @@ def _pictures(
     reader: LoadedJudge | None,
 ) -> dict[str, Image.Image]:
     images = {
-        "grid": class_grid(drawn, GRID_COLUMNS),
+        "grid": class_grid(drawn, min(GRID_COLUMNS, len(drawn) // len(generator.class_names))),
         "process": process_strip(generator, generator.class_names[0], seed),
         "neighbours": _neighbours(run, drawn),
     }
-    history = run.history()
-    minutes = [line["seconds"] / 60 for line in history]
-    losses = [line["loss"] for line in history]
-    if history:
+    if history := run.history():
+        minutes = [line["seconds"] / 60 for line in history]
+        losses = [line["loss"] for line in history]
         series = {"loss": (minutes, losses)}
         images["loss"] = curves(series, "minutes of training", "loss", "Loss", logy=True)
     probed = [line for line in history if "judge.accuracy" in line]
@@ -213,7 +215,7 @@ def _neighbours(run: RunFolder, drawn: list[Drawn]) -> Image.Image:
     classes = list(dict.fromkeys(item.class_name for item in drawn))[:NEIGHBOURS_OF]
     firsts = [next(item for item in drawn if item.class_name == name) for name in classes]
     samples = torch.stack([item.image for item in firsts])
-    found = nearest(_flat(samples), _flat(bank), NEIGHBOURS)
+    found = nearest(_flat(samples), _flat(bank), min(NEIGHBOURS, len(bank)))
     return pairs(samples, bank[found.indices], row_labels=classes)
 
 
@@ -382,7 +384,7 @@ def _training_section(images: dict[str, Image.Image], summary_text: str) -> Sect
         items.append(
             Picture(
                 "Accuracy over training",
-                "A few guided images of the averaged model, judged at eight milestones.",
+                "A few guided images of the averaged model, judged at up to eight milestones.",
                 "Curve of judged accuracy over minutes.",
                 images["accuracy"],
             )
@@ -419,15 +421,12 @@ def _facts(
 
 def _commands(run: RunFolder) -> list[str]:
     asked = run.config["settings"]["asked"]
-    options = " ".join(
-        f"--{key} {value}"
-        for key, value in asked.items()
-        if value is not None and key not in ("run", "data")
-    )
+    given = {key: str(value) for key, value in asked.items() if value is not None}
+    words = [word for key, value in given.items() for word in (f"--{key}", value)]
     return [
-        f"marmor train digits --data {asked['data']} --run {run.path} {options}",
-        f"marmor report {run.path}",
-        f"marmor sample {run.path} --out samples --per-class 100",
+        shlex.join(["marmor", "train", "digits", *words]),
+        shlex.join(["marmor", "report", str(run.path)]),
+        shlex.join(["marmor", "sample", str(run.path), "--out", "samples", "--per-class", "100"]),
     ]
 
 

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from rich.table import Table
 
-from marmor.base.errors import UserError
+from marmor.base.errors import unknown_name
 from marmor.base.files import write_json
 from marmor.base.progress import console
 from marmor.data import (
@@ -45,7 +46,7 @@ def resume(path: Path) -> None:
     """Goes on with the run at ``path``, whatever its recipe."""
     run = RunFolder.open(path)
     if run.recipe not in RESUME:
-        raise UserError(f"{path} is a run of an unknown recipe {run.recipe!r}.")
+        raise unknown_name("recipe", run.recipe, RESUME)
     RESUME[run.recipe](run)
     console.print(f"the run is at the end of its budget: {path}")
 
@@ -79,7 +80,7 @@ def show_data(spec: str, split: str, out: Path) -> dict[str, Any]:
     return facts
 
 
-def contact_sheet(images: ImageSet):
+def contact_sheet(images: ImageSet) -> Image.Image:
     """Up to 100 images spread evenly over the set, ten a row."""
     count = min(SHEET, len(images))
     chosen = images.take([i * len(images) // count for i in range(count)])

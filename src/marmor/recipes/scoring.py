@@ -43,14 +43,26 @@ def judge_images(judge: LoadedJudge, images: ImageSet) -> Reading:
     return Reading(features, judge.judge.logits(features).argmax(1))
 
 
-def accuracy(judge: LoadedJudge, images: ImageSet, reading: Reading) -> Agreement:
-    """How often the judge reads the class that was asked for; classes are matched by name."""
+def check_judge(judge: LoadedJudge | None, images: ImageSet) -> None:
+    """Raises UserError where a judge cannot read images: other classes, or grey against colour."""
+    if judge is None:
+        return
     unknown = set(images.class_names) - set(judge.class_names)
     if unknown:
         raise UserError(
             f"the judge {judge.origin} does not know the classes {', '.join(sorted(unknown))}; "
             f"it knows {', '.join(judge.class_names)}. Train one with: marmor train judge --data …"
         )
+    if judge.judge.channels < images.channels:
+        raise UserError(
+            f"the judge {judge.origin} reads grey images, and these are in colour; train one on "
+            "colour images with: marmor train judge --data …"
+        )
+
+
+def accuracy(judge: LoadedJudge, images: ImageSet, reading: Reading) -> Agreement:
+    """How often the judge reads the class that was asked for; classes are matched by name."""
+    check_judge(judge, images)
     index = torch.tensor([judge.class_names.index(name) for name in images.class_names])
     asked = index[images.labels["class"]]
     return agreement(asked, reading.classes, len(judge.class_names))
@@ -63,7 +75,12 @@ def distance(judge: LoadedJudge, reading: Reading, real: str, size: int) -> Dist
     to the same test images.
     Real images are brought to the side ``size`` of the images read.
     """
-    train, test = (judge_images(judge, read(real, split, size)) for split in ("train", "test"))
+    sets = [read(real, split, size) for split in ("train", "test")]
+    if sets[0].fingerprint() == sets[1].fingerprint():
+        raise UserError(
+            f"{real} has no test split of its own, so nothing can be measured against it."
+        )
+    train, test = (judge_images(judge, images) for images in sets)
     count = min(len(reading.features), len(train.features))
     value = frechet_distance(gaussian(reading.features), gaussian(test.features))
     floor = frechet_floor(train.features, test.features, count, FLOOR_DRAWS, seed=0)
@@ -82,6 +99,8 @@ def figures_of(result: Agreement, class_names: Sequence[str]) -> dict[str, Any]:
     for name, part in zip(class_names, result.per_class, strict=True):
         if part.count:
             figures[f"judge.accuracy.{name}"] = part.value
+            figures[f"judge.accuracy.{name}.low"] = part.low
+            figures[f"judge.accuracy.{name}.high"] = part.high
     return figures
 
 

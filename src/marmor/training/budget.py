@@ -1,5 +1,6 @@
 """How long a run lasts, and where it stands between 0 and 1."""
 
+import math
 from dataclasses import dataclass
 
 from marmor.base.errors import UserError
@@ -22,8 +23,8 @@ class Budget:
                 f"not {', '.join(f'--{name}' for name in given) or 'none of them'}."
             )
         [(name, value)] = given.items()
-        if value <= 0:
-            raise UserError(f"--{name} must be above 0, not {value}.")
+        if not (value > 0 and math.isfinite(value)):
+            raise UserError(f"--{name} must be a number above 0, not {value}.")
 
     def progress(self, step: int, images: int, seconds: float, dataset: int) -> float:
         """The share of the budget that is used up, in [0, 1]."""
@@ -42,7 +43,10 @@ class Budget:
 
 
 def warmup_then_linear(progress: float, warmup: float = 0.03) -> float:
-    """A factor that rises over the first ``warmup`` of the budget and falls to zero at its end."""
+    """A factor that rises over the first ``warmup`` of the budget and falls to its end.
+
+    It ends at 0.001: the last steps still count, and a factor of zero would waste them.
+    """
     if progress < warmup:
         return max(progress / warmup, 1e-3)
     return max((1 - progress) / (1 - warmup), 1e-3)

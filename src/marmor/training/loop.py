@@ -122,12 +122,19 @@ class _Fit:
         self.precision: NumberFormat = resolve(settings.precision, self.device)
         self.module = _channels_last(method.module.to(self.device))
         self.average = Average(self.module, settings.ema)
-        rows = method.batch_size // self.processes.num_processes
+        rows, uneven = divmod(method.batch_size, self.processes.num_processes)
+        if uneven:
+            raise UserError(
+                f"a batch of {method.batch_size} cannot be shared by {self.processes.num_processes} "
+                "processes; choose a multiple with --batch."
+            )
         self.replicas = Replicas(self.module, threads_for(self.module, rows, self.device))
         self.at = Position()
 
     def run_to_end(self) -> Average:
         self._resume()
+        if self._progress() >= 1:
+            return self.average
         self.module.train()
         try:
             with _interruptible() as interrupted:
@@ -150,15 +157,16 @@ class _Fit:
             if self.at.step % self.settings.log_every == 0:
                 self._log(self.settings.log_every)
                 clock = time.monotonic()
-            if interrupted.is_set():
+            if self._anywhere(interrupted.is_set()):
                 self._save()
                 raise KeyboardInterrupt
             if now - saved > self.settings.checkpoint_seconds:
                 self._save()
-                saved = now
+                saved = time.monotonic()
         if remaining := self.at.step % self.settings.log_every:
             self._log(remaining)
         self._save()
+        self.processes.wait_for_everyone()
 
     def _step(self, progress: float) -> dict[str, float]:
         batch = {
@@ -207,6 +215,14 @@ class _Fit:
         assert isinstance(mean, Tensor)
         return mean.item()
 
+    def _anywhere(self, here: bool) -> bool:
+        """Whether something holds in any process: all of them must stop at the same step."""
+        if self.processes.num_processes == 1:
+            return here
+        count = reduce(torch.tensor(float(here), device=self.device), "sum")
+        assert isinstance(count, Tensor)
+        return count.item() > 0
+
     def _log(self, steps: int) -> None:
         """Logs the means over the last ``steps`` steps."""
         progress = self._progress()
@@ -236,7 +252,6 @@ class _Fit:
                     position=asdict(self.at),
                 )
             )
-        self.processes.wait_for_everyone()
 
     def _resume(self) -> None:
         checkpoint = self.run.load()
@@ -254,7 +269,7 @@ class _Fit:
         back = f"the run is back at {latest}" if latest else "there is no checkpoint to go back to"
         return (
             f"training stopped at step {self.at.step + 1}: the loss is {loss} and the gradient norm "
-            f"{norm}; {back}. Lower the learning rate, or train with --precision fp32."
+            f"{norm}; {back}. Start a new run with --precision fp32 or another --seed."
         )
 
 

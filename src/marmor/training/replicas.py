@@ -54,7 +54,9 @@ class Replicas:
     def _sum_gradients(self) -> None:
         for parameter, *others in zip(*(c.parameters() for c in self.copies), strict=True):
             for other in others:
-                if parameter.grad is not None and other.grad is not None:
+                if parameter.grad is None:
+                    parameter.grad = other.grad
+                elif other.grad is not None:
                     parameter.grad.add_(other.grad)
 
     def close(self) -> None:

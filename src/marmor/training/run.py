@@ -7,6 +7,7 @@ checkpoints/step-N/   model.safetensors, average.safetensors, optimizer.pt, posi
 """
 
 import json
+import pickle
 import platform
 import shutil
 import sys
@@ -135,9 +136,10 @@ class RunFolder:
             save_file(_contiguous(checkpoint.average), partial / "average.safetensors")
             torch.save(checkpoint.optimizer, partial / "optimizer.pt")
             (partial / "position.json").write_text(json.dumps(checkpoint.position))
-            if final.exists():
-                shutil.rmtree(final)
-            partial.rename(final)
+            if final.exists():  # the same step: the same bits
+                shutil.rmtree(partial)
+            else:
+                partial.rename(final)
         except (OSError, SafetensorError, RuntimeError) as error:
             shutil.rmtree(partial, ignore_errors=True)
             raise UserError(
@@ -164,7 +166,7 @@ class RunFolder:
             model, average = (
                 load_weights(folder / f"{n}.safetensors") for n in ("model", "average")
             )
-        except (OSError, ValueError, RuntimeError, EOFError) as error:
+        except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise UserError(
                 f"the checkpoint {folder} is damaged ({error}); "
                 "delete that folder to fall back to the one before it."
@@ -183,9 +185,10 @@ class RunFolder:
     def _all_checkpoints(self) -> list[Path]:
         if not self.checkpoints.is_dir():
             return []
-        return sorted(
-            self.checkpoints.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-"))
-        )
+        numbered = [
+            path for path in self.checkpoints.glob("step-*") if path.name[len("step-") :].isdigit()
+        ]
+        return sorted(numbered, key=lambda path: int(path.name.removeprefix("step-")))
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
