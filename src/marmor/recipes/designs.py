@@ -39,8 +39,8 @@ class Drawing:
 
     solver: Solver = "dpm-solver++"
     steps: int = 12
-    guidance: float = 3.0
-    guided_from: float = 0.3
+    guidance: float = 4.0
+    guided_from: float = 0.5
     start: float = 0.995
     clip: float | None = 1.05
 
