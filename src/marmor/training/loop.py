@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from marmor.base.errors import UserError
 from marmor.training.average import Average
+from marmor.training.board import Board
 from marmor.training.budget import Budget
 from marmor.training.optimizers import Optimizers
 from marmor.training.precision import NumberFormat, Precision, autocast, resolve
@@ -129,6 +130,7 @@ class _Fit:
                 "processes; choose a multiple with --batch."
             )
         self.replicas = Replicas(self.module, threads_for(self.module, rows, self.device))
+        self.board = Board(run.path) if self.processes.is_main_process else None
         self.at = Position()
 
     def run_to_end(self) -> Average:
@@ -141,6 +143,8 @@ class _Fit:
                 self._steps(interrupted)
         finally:
             self.replicas.close()
+            if self.board is not None:
+                self.board.close()
         return self.average
 
     def _steps(self, interrupted: threading.Event) -> None:
@@ -239,6 +243,8 @@ class _Fit:
             if reached > self.at.milestone and self.probe is not None:
                 record |= self.probe(self.average.module)
             self.run.log(record)
+            if self.board is not None:
+                self.board.write(record)
             self.watch(progress, record)
         self.at.milestone = reached
 
