@@ -73,8 +73,14 @@ PUBLISHED_STEPS = 400
 
 
 def _context_unet(shape: Shape, classes: int) -> Denoiser:
-    network = ContextUnet(in_channels=shape[0], classes=classes, bottleneck=shape[1] // 4)
-    kinds = {"class": ClassLabel(classes)}
+    return as_published(
+        ContextUnet(in_channels=shape[0], classes=classes, bottleneck=shape[1] // 4)
+    )
+
+
+def as_published(network: ContextUnet) -> Denoiser:
+    """A ContextUnet with the schedule, prediction and condition of the public script."""
+    kinds = {"class": ClassLabel(network.classes)}
     return Denoiser(network, script_betas(PUBLISHED_STEPS), NoisePrediction(), kinds)
 
 

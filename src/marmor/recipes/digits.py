@@ -168,12 +168,17 @@ def resume(run: RunFolder) -> None:
     config = run.config["settings"]
     settings = DigitsSettings(**{**config["asked"], "run": run.path})
     data = load_images(settings.data, settings.size)
-    if data.fingerprint() != config["data"]["fingerprint"]:
+    check_same_images(run, data)
+    _fit(run, settings, data)
+
+
+def check_same_images(run: RunFolder, data: ImageSet) -> None:
+    """Raises UserError where ``data`` is not what the run began with."""
+    if data.fingerprint() != run.config["settings"]["data"]["fingerprint"]:
         raise UserError(
-            f"the data {settings.data!r} changed since {run.path} began (another fingerprint); "
+            f"the data changed since {run.path} began (another fingerprint); "
             "a run can only go on with the images it started with."
         )
-    _fit(run, settings, data)
 
 
 def load_images(spec: str, size: int | None) -> ImageSet:

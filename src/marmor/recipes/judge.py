@@ -14,7 +14,7 @@ from marmor.base.seeds import derive, torch_stream
 from marmor.data import ImageSet, join
 from marmor.data.augment import augment
 from marmor.networks.judges import DigitJudge, Judge
-from marmor.recipes.digits import epoch_order, load_images
+from marmor.recipes.digits import check_same_images, epoch_order, load_images
 from marmor.training import (
     Batch,
     Budget,
@@ -119,8 +119,7 @@ def resume(run: RunFolder) -> None:
     asked = {**config["asked"], "data": tuple(config["asked"]["data"]), "run": run.path}
     settings = JudgeSettings(**asked)
     data = _load(settings)
-    if data.fingerprint() != config["data"]["fingerprint"]:
-        raise UserError(f"the data changed since {run.path} began; a run needs its own images.")
+    check_same_images(run, data)
     _fit(run, settings, data)
 
 

@@ -3,14 +3,13 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from marmor.base.conditions import ClassLabel
 from marmor.base.errors import UserError, unknown_name
 from marmor.data import ImageSet
-from marmor.diffusion import Denoiser, NoisePrediction, script_betas
+from marmor.diffusion import Denoiser
 from marmor.networks import context_unet, judges
 from marmor.networks.checkpoints import load_into, load_state, recognise
 from marmor.networks.judges import DigitJudge, Judge
-from marmor.recipes.designs import DESIGNS, PUBLISHED_STEPS, Drawing
+from marmor.recipes.designs import DESIGNS, Drawing, as_published
 from marmor.recipes.folders import PRETRAINED, open_folder, pretrained
 
 DEFAULT_JUDGE = "digit-judge"
@@ -95,16 +94,11 @@ def _foreign_generator(path: Path) -> Generator:
             f"{path} holds a {kind}, which draws nothing; name a ContextUnet checkpoint."
         )
     network = context_unet.from_state_dict(state)
-    denoiser = Denoiser(
-        network,
-        script_betas(PUBLISHED_STEPS),
-        NoisePrediction(),
-        {"class": ClassLabel(network.classes)},
-    )
     side = network.image_size
     shape = (network.in_channels, side, side)
     drawing = DESIGNS["context-unet"].drawing
-    return Generator(denoiser.eval(), _digits(network.classes), shape, drawing, str(path))
+    names = _digits(network.classes)
+    return Generator(as_published(network).eval(), names, shape, drawing, str(path))
 
 
 def _digits(count: int) -> tuple[str, ...]:
