@@ -16,7 +16,7 @@ from marmor.recipes import demo as demo_recipe
 from marmor.recipes import digits, exporting, judge, pictures, reporting, running
 from marmor.recipes.drawing import changed, draw_with_bar, write_images
 from marmor.recipes.models import Generator, load_generator
-from marmor.training import Precision, RunFolder
+from marmor.training import Precision
 
 Command = Callable[..., Any]
 Spec = Annotated[str, arg(metavar="RUN|pretrained:NAME|FILE")]
@@ -41,7 +41,8 @@ def train_digits(settings: Annotated[digits.DigitsSettings, arg(name="")]) -> No
 
     Example: marmor train digits --data mnist-m --run runs/first --minutes 10
     """
-    _told(digits.train(settings))
+    run = digits.train(settings)
+    console.print(f"trained: {run.path}; draw from it and measure it: marmor report {run.path}")
 
 
 def train_judge(settings: Annotated[judge.JudgeSettings, arg(name="")]) -> None:
@@ -49,7 +50,8 @@ def train_judge(settings: Annotated[judge.JudgeSettings, arg(name="")]) -> None:
 
     Example: marmor train judge --data mnist-m --run runs/judge
     """
-    _told(judge.train(settings))
+    run = judge.train(settings)
+    console.print(f"trained: {run.path}; read images: marmor score IMAGES --judge {run.path}")
 
 
 def resume(run: Positional[Path]) -> None:
@@ -100,6 +102,7 @@ def score(
     images: Positional[Data],
     judge: str = "pretrained:digit-judge",
     split: str = "test",
+    crop: int | None = None,
     real: str | None = None,
     out: Path | None = None,
 ) -> None:
@@ -111,10 +114,11 @@ def score(
         images: a folder of <class>_<nnn>.png, or any labelled data.
         judge: a judge's run, pretrained:NAME, or the course's checkpoint file.
         split: which split of the images, where they have splits.
+        crop: side of the central square to read, of real images too; 28 for the published MNIST-M.
         real: labelled real images; adds the Fréchet distance on judge features and its floor.
         out: folder for summary.json and the confusion matrix.
     """
-    running.score(images, judge, split, real, out)
+    running.score(images, judge, split, crop, real, out)
 
 
 def grid(
@@ -188,7 +192,7 @@ def report(
     console.print(f"open the report: {reporting.report(run, judge, per_class, seed)}")
 
 
-def export(run: Positional[Path], out: Path, note: str = "") -> None:
+def export(run: Positional[Path], out: Path, note: str = "", guidance: float | None = None) -> None:
     """Write a trained model as a small folder, in half precision, that every command takes.
 
     Example: marmor export runs/first --out models/first
@@ -197,8 +201,9 @@ def export(run: Positional[Path], out: Path, note: str = "") -> None:
         run: the run folder.
         out: a new folder for config.json and model.safetensors.
         note: what the model is and what it was trained on.
+        guidance: the scale it is drawn with from then on; long training needs less.
     """
-    exporting.export(run, out, note)
+    exporting.export(run, out, note, guidance)
     console.print(f"exported: {out}")
 
 
@@ -235,6 +240,7 @@ def data_make_mnist_m(
     count: int | None = None,
     seed: int = 0,
     full: bool = False,
+    without: str | None = None,
 ) -> None:
     """Make MNIST-M: digits that invert the photographs they lie on.
 
@@ -247,8 +253,9 @@ def data_make_mnist_m(
         count: training images to make; one for each digit when left out.
         seed: everything random follows from it.
         full: digits invert fully, without grey edges, as in the published test set.
+        without: data whose test split (all of it, where it has no splits) is kept out of training.
     """
-    running.make_digits(digits, photos, count, seed, full, out)
+    running.make_digits(digits, photos, count, seed, full, without, out)
 
 
 COMMANDS: dict[str, dict[str, Command]] = {
@@ -317,7 +324,3 @@ def _generator(
 ) -> Generator:
     generator = load_generator(model)
     return replace(generator, drawing=changed(generator.drawing, solver, steps, guidance))
-
-
-def _told(run: RunFolder) -> None:
-    console.print(f"trained: {run.path}; draw from it or measure it: marmor report {run.path}")

@@ -79,6 +79,28 @@ def test_resized_takes_the_centred_square_and_notes_it(pixels):
     assert halved.resized(4) is halved
 
 
+def test_cropped_takes_the_centre_and_refuses_more_than_there_is(pixels):
+    images = ImageSet(torch.from_numpy(pixels(3, 3, 8, 12)))
+    cropped = images.cropped(4)
+    assert torch.equal(cropped.images, images.images[:, :, 2:6, 4:8])
+    assert "12×8 to 4×4" in cropped.notes[0]
+    for side in (0, 9):
+        with pytest.raises(UserError, match=f"{side}×{side} pixels cannot be cut .* 12×8"):
+            images.cropped(side)
+
+
+def test_without_leaves_out_what_another_set_holds_and_keeps_labels(labelled):
+    images = labelled(3, 2)
+    rest = images.without(images.take([1, 3]))
+    assert torch.equal(rest.images, images.images[[0, 2, 4]])
+    assert torch.equal(rest.labels["class"], images.labels["class"][[0, 2, 4]])
+    assert "2 images left out" in rest.notes[-1]
+    with pytest.raises(UserError, match="nothing is left"):
+        images.without(images)
+    with pytest.raises(UserError, match="cannot be compared"):
+        images.without(images.colour())
+
+
 def test_resized_is_antialiased_and_the_same_alone_and_in_a_batch(pixels):
     stripes = torch.zeros(1, 1, 64, 64, dtype=torch.uint8)
     stripes[:, :, :, ::8] = 255

@@ -1,11 +1,12 @@
 import math
+import warnings
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
 
-from marmor.figures import bars, confusion, curves
+from marmor.figures import bars, confusion, curves, plots
 
 # Taken before any test has drawn; asking for the backend would choose one.
 BEFORE = {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
@@ -84,3 +85,15 @@ def test_global_plotting_settings_stay_as_they_are():
     draw_confusion()
     draw_bars()
     assert {name: matplotlib.rcParams[name] for name in BEFORE} == BEFORE
+
+
+def test_few_points_are_marked_and_many_are_not(monkeypatch):
+    def drawn(count):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return np.asarray(curves({"loss": (range(count), [1] * count)}, "step", "", ""))
+
+    few, many = drawn(12), drawn(13)
+    monkeypatch.setattr(plots, "DOTTED", 0)
+    assert not np.array_equal(few, drawn(12))
+    assert np.array_equal(many, drawn(13))

@@ -46,7 +46,7 @@ def test_digit_judge_reads_any_size(size: int) -> None:
 def test_digit_judge_is_five_convolutions_wide() -> None:
     judge = DigitJudge(width=8)
     widths = [layer.out_channels for layer in judge.modules() if isinstance(layer, nn.Conv2d)]
-    assert widths == [8, 8, 16, 16, 32]
+    assert widths == [8, 16, 16, 32, 32]
     assert judge.feature_size == 32
 
 

@@ -94,5 +94,24 @@ def test_muon_gets_hidden_matrices_only() -> None:
     assert all(parameter.ndim == 2 for parameter in net.hidden_matrices())
     assert "blocks.1.mixer.query.weight" in named
     assert "encode.first.weight" in named
-    banned = ("stem", "head", "labels", "maps", "positions", "modulation", "time")
+    banned = ("stem", "head", "labels", "_maps", "positions", "modulation", "time")
     assert not [name for name in named if any(word in name for word in banned)]
+
+
+def test_class_maps_act_at_their_place_on_their_class_alone() -> None:
+    net = stirred(network((1, 16, 32), mixers=""))
+    x, t, _ = inputs((1, 16, 32), 2)
+    labels = {"class": torch.tensor([0, 1])}
+    with torch.no_grad():
+        before = net(x, t, labels)
+        for maps, place, far in (
+            (net.half_maps, (2, 12), slice(0, 12)),
+            (net.token_maps, (1 * 8 + 6,), slice(0, 8)),
+        ):
+            kept = maps.shifts["class"].clone()
+            maps.shifts["class"].view(5, *maps.shape)[1][place][0] += 3
+            change = (net(x, t, labels) - before).abs()[:, 0]
+            maps.shifts["class"].copy_(kept)
+            assert change[0].max() == 0
+            assert change[1, 4:6, 24:26].max() > 0.01
+            assert change[1, :, far].max() == 0

@@ -1,13 +1,18 @@
 """The command: help with examples, one sentence and status 2 for wrong input."""
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch.nn import functional
 
 from marmor.cli import COMMANDS, main
+from marmor.data import ImageSet, read, write_splits
 
 
 def fails(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -127,9 +132,43 @@ def test_sample_score_grid_strip_on_a_run(
     capsys.readouterr()
 
 
-def test_report_of_a_run(run: Path, judge_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import json
+def test_cropped_images_score_as_they_did_before_they_were_padded(
+    data: Path, judge_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = read(str(data), "test")
+    padded = replace(images, images=functional.pad(images.images, (3, 3, 3, 3), value=200))
+    source = read(str(data), "train")
+    wide = replace(source, images=functional.pad(source.images, (3, 3, 3, 3), value=200))
+    write_splits({"train": wide, "test": padded}, tmp_path / "padded.npz")
+    scores = {}
+    for spec, crop in ((data, []), (tmp_path / "padded.npz", ["--crop", "16"])):
+        words = ["score", str(spec), "--judge", str(judge_run), "--real", str(spec), *crop]
+        main([*words, "--out", str(tmp_path / spec.stem)])
+        scores[spec.stem] = json.loads((tmp_path / spec.stem / "summary.json").read_text())
+    assert scores["padded"].pop("crop") == 16
+    assert scores["padded"] == scores["blobs"]
+    large = ("score", str(data), "--judge", str(judge_run), "--crop", "17")
+    assert "17×17 pixels cannot be cut" in fails(capsys, *large)
 
+
+def test_held_out_digits_are_left_out_of_what_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 255, (8, 1, 12, 12), generator=stream, dtype=torch.uint8)
+    everything = ImageSet(pixels, {"class": torch.arange(8) % 2}, ("0", "1"))
+    write_splits({"train": everything, "test": everything.take([2, 7])}, tmp_path / "all.npz")
+    held = {"train": everything.take([0, 1]), "test": everything.take([2, 5])}
+    write_splits(held, tmp_path / "held.npz")
+    made = tmp_path / "made.npz"
+    words = ["data", "make", "mnist-m", "--digits", str(tmp_path / "all.npz"), "--out", str(made)]
+    main([*words, "--without", str(tmp_path / "held.npz")])
+    assert read(str(made), "train").labels["class"].tolist() == [0, 1, 1, 0, 0, 1]
+    assert len(read(str(made), "test")) == 2
+    capsys.readouterr()
+
+
+def test_report_of_a_run(run: Path, judge_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["report", str(run), "--judge", str(judge_run), "--per-class", "10"])
     figures = json.loads((run / "summary.json").read_text())
     expected = {"judge.accuracy", "judge.accuracy.low", "frechet.judge", "frechet.floor"}

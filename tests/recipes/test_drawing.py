@@ -1,5 +1,6 @@
 """Drawing: the same files for the same seed, images independent of batches and of other classes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,6 @@ def test_another_seed_gives_other_images(run: Path) -> None:
 
 @pytest.mark.parametrize("solver", ["dpm-solver++", "ddim", "ddpm"])
 def test_an_image_does_not_depend_on_the_batch_size(run: Path, solver: str) -> None:
-    from dataclasses import replace
-
     generator = load_generator(str(run))
     generator = replace(generator, drawing=changed(generator.drawing, solver))
     whole, small = (stack(draw(generator, ["left"], 5, 3, "fp32", batch)) for batch in (5, 2))
@@ -45,6 +44,19 @@ def test_a_class_does_not_depend_on_which_others_are_asked(run: Path) -> None:
     every = draw(generator, ["left", "middle", "right"], 3, seed=1)
     alone = draw(generator, ["right"], 3, seed=1)
     assert torch.equal(stack(every[6:]), stack(alone))
+
+
+def test_guidance_acts_only_in_its_interval(run: Path) -> None:
+    generator = load_generator(str(run))
+
+    def drawn(**wishes: float) -> torch.Tensor:
+        how = replace(generator.drawing, **wishes)
+        return stack(draw(replace(generator, drawing=how), ["left"], 2, 3, "fp32"))
+
+    plain = drawn(guidance=1.0)
+    assert not torch.equal(drawn(guidance=4.0, guided_from=0.0), plain)
+    assert torch.equal(drawn(guidance=4.0, guided_from=0.0, guided_to=0.0), plain)
+    assert torch.equal(drawn(guidance=4.0, guided_from=1.0), plain)
 
 
 def test_unknown_solver_and_class_name_the_nearest(run: Path) -> None:

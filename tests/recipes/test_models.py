@@ -28,6 +28,15 @@ def test_an_export_draws_what_its_run_draws_to_half_precision(run: Path, tmp_pat
     assert str(run.parent) not in text
 
 
+def test_an_export_keeps_the_guidance_chosen_for_it(run: Path, tmp_path: Path) -> None:
+    export(run, tmp_path / "small", guidance=1.75)
+    own, given = (load_generator(str(path)).drawing for path in (run, tmp_path / "small"))
+    assert given.guidance == 1.75
+    assert given == changed(own, guidance=1.75)
+    with pytest.raises(UserError, match="finite"):
+        export(run, tmp_path / "other", guidance=float("nan"))
+
+
 def test_an_export_does_not_overwrite(run: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(UserError, match="not an empty folder"):

@@ -4,15 +4,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-ROTATION = 0.25
-SCALE = 0.15
-SHIFT = 0.15
-INVERSION = 0.3
-NOISE = 0.15
+ROTATION = 0.2
+"""Radians."""
+SCALE = 0.1
+SHIFT = 0.07
+"""Of half the image's side."""
+NOISE = 0.1
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Random affine maps, inverted channels, contrast, brightness and noise, drawn per image.
+    """Random affine maps, contrast, brightness and noise, drawn per image.
 
     Args:
         images: (B, C, H, W) in [-1, 1].
@@ -20,7 +21,7 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
 
     Returns images of the same shape; values may leave [-1, 1] slightly.
     """
-    count, channels = images.shape[:2]
+    count = len(images)
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator) * 2 - 1
@@ -39,7 +40,5 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     )
     grid = F.affine_grid(rows, list(images.shape), align_corners=False)
     moved = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-    inverted = torch.rand((count, channels, 1, 1), generator=generator) < INVERSION
-    moved = torch.where(inverted, -moved, moved)
     moved = moved * per_image(0.7, 1.3) + per_image(-0.2, 0.2)
     return moved + torch.randn(moved.shape, generator=generator) * per_image(0.0, NOISE)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from marmor.base.errors import UserError
 from marmor.base.seeds import torch_stream
-from marmor.data.squares import resize_note, to_squares
+from marmor.data.squares import resize_note, size_text, to_squares
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +76,40 @@ class ImageSet:
         note = resize_note({self.size}, size)
         return replace(self, images=to_squares(self.images, size), notes=(*self.notes, note))
 
+    def without(self, others: "ImageSet") -> "ImageSet":
+        """The images that are not, byte for byte, among ``others``; noted.
+
+        Raises UserError where the two differ in size or channels, or nothing would be left.
+        """
+        if self.images.shape[1:] != others.images.shape[1:]:
+            raise UserError(
+                f"images of {size_text(self.size)} with {self.channels} channels cannot be compared "
+                f"with images of {size_text(others.size)} with {others.channels}; name a set that "
+                "holds the same kind of images."
+            )
+        left_out = {_content(image) for image in others.images}
+        chosen = [i for i, image in enumerate(self.images) if _content(image) not in left_out]
+        if not chosen:
+            raise UserError("nothing is left: the other set holds all of these images.")
+        note = f"{len(self) - len(chosen):,} images left out that another set holds."
+        return replace(self.take(chosen), notes=(*self.notes, note))
+
+    def cropped(self, size: int) -> "ImageSet":
+        """The central ``size`` × ``size`` pixels of every image; noted.
+
+        Raises UserError where the images are smaller.
+        """
+        height, width = self.size
+        if not 0 < size <= min(height, width):
+            raise UserError(
+                f"{size}×{size} pixels cannot be cut from images of {size_text(self.size)}; "
+                "name a side that they have."
+            )
+        top, left = (height - size) // 2, (width - size) // 2
+        images = self.images[:, :, top : top + size, left : left + size].contiguous()
+        note = f"Centre-cropped from {size_text(self.size)} to {size}×{size}."
+        return replace(self, images=images, notes=(*self.notes, note))
+
     def colour(self) -> "ImageSet":
         """With 3 channels: grey is copied to red, green and blue."""
         return replace(self, images=self.images.expand(-1, 3, -1, -1).contiguous())
@@ -122,6 +156,10 @@ class ImageSet:
             return [torch.arange(len(self))]
         values = self.labels["class"]
         return [(values == k).nonzero().flatten() for k in range(len(self.class_names))]
+
+
+def _content(image: Tensor) -> bytes:
+    return image.contiguous().numpy().tobytes()
 
 
 def _check_images(images: Tensor) -> None:

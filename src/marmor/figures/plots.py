@@ -18,6 +18,7 @@ from torch import Tensor
 from marmor.figures.style import HAIRLINE, INK, PALETTE, PAPER, SHADES, dress
 
 DPI = 192
+DOTTED = 12  # points up to which each of them is marked
 DASHES = ("-", "--", ":")  # the palette comes round with another dash
 NUMBERED = 24  # classes up to which a confusion matrix has room for its numbers
 
@@ -29,12 +30,16 @@ def curves(
     title: str,
     logy: bool = False,
 ) -> Image.Image:
-    """One line per name over its (xs, ys); a legend where there are several. nan leaves a hole."""
+    """One line per name over its (xs, ys); a legend where there are several. nan leaves a hole.
+
+    A few points are marked, many are not.
+    """
     figure, axes = _figure(6.6, 3.8)
     for index, (name, (xs, ys)) in enumerate(series.items()):
         lap, colour = divmod(index, len(PALETTE))
         dash = DASHES[lap % len(DASHES)]
-        axes.plot(xs, ys, label=name, color=PALETTE[colour], linestyle=dash, linewidth=1.8)
+        marker = "o" if np.size(xs) <= DOTTED else ""
+        axes.plot(xs, ys, marker=marker, ls=dash, label=name, color=PALETTE[colour], lw=1.8, ms=4)
     if logy:
         axes.set_yscale("log")
     dress(axes, title, xlabel, ylabel)

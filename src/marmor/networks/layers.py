@@ -1,10 +1,17 @@
-"""Layers that the diffusion networks share. Weights are matrices, so that Muon can orthogonalise them."""
+"""Layers that the diffusion networks share.
+
+Weights of linear maps and convolutions are matrices, so that Muon can orthogonalise them; the tables
+of class maps are not such weights.
+"""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from marmor.base.conditions import Conditions
 
 
 class Matrix(nn.Module):
@@ -63,6 +70,36 @@ class Modulation(nn.Linear):
     def split(self, embedding: Tensor) -> tuple[Tensor, ...]:
         """(B, embedding) → ``parts`` tensors (B, channels)."""
         return self(embedding).chunk(self.parts, dim=1)
+
+
+class ClassMaps(nn.Module):
+    """A learned scale and shift at every place and channel, for each value of each condition.
+
+    What SPADE (Park et al. 2019, eq. 1) reads off a label map is here a table: where the shape of a
+    class is, and what it does to what lies under it, need not be found by attention. Products matter:
+    a digit of MNIST-M inverts its background (docs/digits.md has the gain). Starts as the identity.
+
+    Args:
+        classes: how many values each condition has, by its name; one more is kept for "none".
+        shape: of one input.
+    """
+
+    def __init__(self, classes: dict[str, int], shape: Sequence[int]) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+        size = math.prod(shape)
+        self.scales = nn.ParameterDict({n: torch.zeros(k + 1, size) for n, k in classes.items()})
+        self.shifts = nn.ParameterDict({n: torch.zeros(k + 1, size) for n, k in classes.items()})
+
+    def forward(self, x: Tensor, conditions: Conditions) -> Tensor:
+        """x (B, *shape), class indices (B,) by name → (B, *shape)."""
+        for name, scales in self.scales.items():
+            scale, shift = (
+                F.embedding(conditions[name], table).view(-1, *self.shape)
+                for table in (scales, self.shifts[name])
+            )
+            x = x * (1 + scale) + shift
+        return x
 
 
 def norm(x: Tensor) -> Tensor:

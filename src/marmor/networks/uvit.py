@@ -3,8 +3,8 @@
 The form is the U-ViT of simple diffusion (Hoogeboom et al. 2023): pixel-unshuffle by 2, a residual
 convolution block, a stride-2 convolution to tokens, transformer blocks with adaLN-zero (Peebles & Xie
 2023), and the way back with one skip. Two things are added for training in minutes: some blocks mix
-tokens with an MLP (Tolstikhin et al. 2021) in place of attention, and every class owns a learned map
-that is added to the tokens, so that the rough shape of a class need not be found by attention.
+tokens with an MLP (Tolstikhin et al. 2021) in place of attention, and every class owns learned maps
+that scale and shift the tokens and the half resolution (``ClassMaps``).
 """
 
 import math
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from marmor.base.conditions import Conditions
 from marmor.networks.layers import (
+    ClassMaps,
     Matrix,
     MatrixConv,
     Modulation,
@@ -123,14 +124,14 @@ class UViT(nn.Module):
         if height % PIXELS_PER_TOKEN or image_width % PIXELS_PER_TOKEN:
             raise ValueError(f"image sides must be multiples of {PIXELS_PER_TOKEN}: {image_shape}")
         tokens = (height // PIXELS_PER_TOKEN) * (image_width // PIXELS_PER_TOKEN)
+        half_shape = (height // 2, image_width // 2, channels)
 
         self.time = nn.Sequential(
             TimeFeatures(64), nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width)
         )
         self.labels = nn.ModuleDict({n: nn.Embedding(k + 1, width) for n, k in classes.items()})
-        self.maps = nn.ParameterDict(
-            {n: torch.randn(k + 1, tokens, width) * 0.02 for n, k in classes.items()}
-        )
+        self.token_maps = ClassMaps(classes, (tokens, width))
+        self.half_maps = ClassMaps(classes, half_shape)
         self.positions = nn.Parameter(torch.randn(tokens, width) * 0.02)
 
         self.stem = MatrixConv(4 * pixels, channels)
@@ -158,15 +159,15 @@ class UViT(nn.Module):
         skip = self.encode(self.stem(h), embedding)
         tokens = self.down(skip)
         height = tokens.shape[2]
-        tokens = tokens.flatten(2).mT + self.positions
-        for name, maps in self.maps.items():
-            tokens = tokens + maps[conditions[name]]
+        tokens = self.token_maps(tokens.flatten(2).mT, conditions) + self.positions
         for block in self.blocks:
             tokens = block(tokens, embedding)
 
         h = self.up(norm(tokens)).mT.unflatten(2, (height, -1))
         h = F.pixel_shuffle(h, 2).contiguous(memory_format=torch.channels_last)
-        h = self.decode(self.merge(torch.cat([h, skip], dim=1)), embedding)
+        h = self.merge(torch.cat([h, skip], dim=1)).permute(0, 2, 3, 1)
+        h = self.half_maps(h, conditions).permute(0, 3, 1, 2)
+        h = self.decode(h, embedding)
         return F.pixel_shuffle(self.head(F.relu(channel_norm(h))), 2)
 
     def hidden_matrices(self) -> list[nn.Parameter]:

@@ -33,14 +33,16 @@ class Drawing:
         steps: network calls per image; both halves of guidance count as one.
         guidance: 1 is no guidance; the papers' w is guidance − 1.
         guided_from: guidance acts while t is at least this, in [0, 1].
+        guided_to: guidance acts while t is at most this.
         start: the time at which pure noise enters.
         clip: the image estimate is kept in [-clip, clip]; None for not at all.
     """
 
     solver: Solver = "dpm-solver++"
     steps: int = 12
-    guidance: float = 4.0
-    guided_from: float = 0.5
+    guidance: float = 3.0
+    guided_from: float = 0.3
+    guided_to: float = 1.0
     start: float = 0.995
     clip: float | None = 1.05
 

@@ -176,7 +176,7 @@ def _bound(
         with autocast(number_format, device):
             return denoiser(x, t, conditions)
 
-    guidance = Guidance(how.guidance, low=how.guided_from)
+    guidance = Guidance(how.guidance, how.guided_from, how.guided_to)
     denoise = guide(in_precision, denoiser.kinds, guidance)
     if how.clip is not None:
         denoise = clip(denoise, denoiser.schedule, how.clip)

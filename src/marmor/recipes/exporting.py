@@ -8,16 +8,20 @@ from safetensors.torch import save_file
 
 from marmor.base.errors import UserError
 from marmor.base.files import atomic, write_json
+from marmor.recipes.designs import Drawing
+from marmor.recipes.drawing import changed
 from marmor.recipes.folders import WEIGHTS_FILE
 from marmor.training import RunFolder
 
 
-def export(path: Path, out: Path, note: str = "") -> None:
+def export(path: Path, out: Path, note: str = "", guidance: float | None = None) -> None:
     """Writes the averaged weights of a run in half precision.
 
-    Every command that takes a run takes the folder too. ``note`` says what it was trained on.
+    Every command that takes a run takes the folder too. ``note`` says what it was trained on;
+    ``guidance`` is what the model is drawn with from then on, the recipe's own when left out.
     Raises UserError where ``out`` holds something already, or the run has no checkpoint.
     """
+    changed(Drawing(), guidance=guidance)  # refuses what cannot be drawn with
     run = RunFolder.open(path)
     weights = run.average_weights()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -29,6 +33,8 @@ def export(path: Path, out: Path, note: str = "") -> None:
     config = run.config
     config["settings"]["asked"] = _without_places(config["settings"]["asked"])
     config["settings"]["note"] = note
+    if guidance is not None:
+        config["settings"]["drawing"] = {"guidance": guidance}
     config["settings"]["trained"] = run.history()[-1:]
     with atomic(out / WEIGHTS_FILE) as temporary:
         save_file(halves, temporary)

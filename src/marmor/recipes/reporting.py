@@ -37,11 +37,11 @@ from marmor.recipes.pictures import class_grid, process_strip
 from marmor.recipes.scoring import (
     Distance,
     accuracy,
-    distance,
     distance_figures,
     figures_of,
     judge_images,
     percent,
+    real_features,
 )
 from marmor.training import RunFolder
 
@@ -132,7 +132,7 @@ def _measure(
     )
     spec = run.config["settings"]["asked"]["data"]
     try:
-        found = distance(reader, reading, spec, generator.image_shape[1])
+        found = real_features(reader, spec, generator.image_shape[1]).distance(reading)
     except UserError as error:
         console.print(f"no Fréchet distance: {error}")
         found = None
@@ -328,7 +328,7 @@ def _drawn_section(
         )
     lead = (
         f"Drawn with {how.solver}, {how.steps} steps, guidance {how.guidance:g} while "
-        f"t ≥ {how.guided_from:g}."
+        f"{how.guided_from:g} ≤ t ≤ {how.guided_to:g}."
     )
     return Section("What it draws", lead, items)
 

@@ -27,11 +27,11 @@ from marmor.recipes.folders import PRETRAINED, pretrained
 from marmor.recipes.models import load_judge
 from marmor.recipes.scoring import (
     accuracy,
-    distance,
     distance_figures,
     figures_of,
     judge_images,
     percent,
+    real_features,
 )
 from marmor.training import RunFolder
 
@@ -88,7 +88,13 @@ def contact_sheet(images: ImageSet) -> Image.Image:
 
 
 def make_digits(
-    digits_spec: str, photos: Path | None, count: int | None, seed: int, full: bool, out: Path
+    digits_spec: str,
+    photos: Path | None,
+    count: int | None,
+    seed: int,
+    full: bool,
+    without: str | None,
+    out: Path,
 ) -> None:
     """Makes MNIST-M, train and test, from digits and photographs."""
     backgrounds = photographs() if photos is None else read_photographs(photos)
@@ -96,7 +102,12 @@ def make_digits(
     for number, split in enumerate(("train", "test")):
         source = read(digits_spec, split)
         require_classes(source)
-        wanted = count if split == "train" else None
+        wanted = None
+        if split == "train":
+            wanted = count
+            if without is not None:
+                source = source.without(read(without, "test"))
+                console.print(f"training digits: {source.notes[-1]}")
         splits[split] = make_mnist_m(source, backgrounds, seed + number, full, wanted)
     write_splits(splits, out)
     sizes = ", ".join(f"{len(images):,} {split}" for split, images in splits.items())
@@ -104,15 +115,24 @@ def make_digits(
 
 
 def score(
-    spec: str, judge_spec: str, split: str, real: str | None, out: Path | None
+    spec: str,
+    judge_spec: str,
+    split: str,
+    crop: int | None,
+    real: str | None,
+    out: Path | None,
 ) -> dict[str, Any]:
     """How often a judge reads what the images are named; prints, and writes into ``out``."""
     reader = load_judge(judge_spec)
     images = read(spec, split)
+    if crop is not None:
+        images = images.cropped(crop)
     require_classes(images, at_least=1)
     reading = judge_images(reader, images)
     result = accuracy(reader, images, reading)
     figures = figures_of(result, reader.class_names)
+    if crop is not None:
+        figures["crop"] = crop
     table = Table("class", "read as asked", "images", box=None)
     for name, part in zip(reader.class_names, result.per_class, strict=True):
         if part.count:
@@ -120,7 +140,7 @@ def score(
     table.add_row("all", percent(result.overall), str(result.overall.count))
     console.print(table)
     if real is not None:
-        found = distance(reader, reading, real, min(images.size))
+        found = real_features(reader, real, min(images.size), crop is not None).distance(reading)
         figures |= distance_figures(found)
         console.print(
             f"Fréchet distance on judge features: {found.value:.4f} "

@@ -68,23 +68,40 @@ def accuracy(judge: LoadedJudge, images: ImageSet, reading: Reading) -> Agreemen
     return agreement(asked, reading.classes, len(judge.class_names))
 
 
-def distance(judge: LoadedJudge, reading: Reading, real: str, size: int) -> Distance:
-    """The distance of the images read to the real test split, and the floor.
+@dataclass(frozen=True)
+class RealFeatures:
+    """What a judge makes of real images: a data set's train and test splits."""
 
-    The floor is the mean distance of equally many real training images (all, where there are fewer)
-    to the same test images.
-    Real images are brought to the side ``size`` of the images read.
+    train: Tensor
+    test: Tensor
+
+    def distance(self, reading: Reading) -> Distance:
+        """The distance of the images read to the real test split, and the floor.
+
+        The floor is the mean distance of equally many real training images (all, where there are
+        fewer) to the same test images.
+        """
+        count = min(len(reading.features), len(self.train))
+        value = frechet_distance(gaussian(reading.features), gaussian(self.test))
+        floor = frechet_floor(self.train, self.test, count, FLOOR_DRAWS, seed=0)
+        return Distance(value, floor, count)
+
+
+def real_features(judge: LoadedJudge, real: str, size: int, crop: bool = False) -> RealFeatures:
+    """Real images, brought to the side ``size`` of those they are compared with, as a judge sees them.
+
+    They are resized, or, with ``crop``, cut to their centre. Raises UserError where ``real`` has no
+    test split of its own.
     """
-    sets = [read(real, split, size) for split in ("train", "test")]
+    sets = [
+        read(real, split).cropped(size) if crop else read(real, split, size)
+        for split in ("train", "test")
+    ]
     if sets[0].fingerprint() == sets[1].fingerprint():
         raise UserError(
             f"{real} has no test split of its own, so nothing can be measured against it."
         )
-    train, test = (judge_images(judge, images) for images in sets)
-    count = min(len(reading.features), len(train.features))
-    value = frechet_distance(gaussian(reading.features), gaussian(test.features))
-    floor = frechet_floor(train.features, test.features, count, FLOOR_DRAWS, seed=0)
-    return Distance(value, floor, count)
+    return RealFeatures(*(judge_images(judge, images).features for images in sets))
 
 
 def figures_of(result: Agreement, class_names: Sequence[str]) -> dict[str, Any]:

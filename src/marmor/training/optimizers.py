@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from marmor.training.muon import Muon
 from marmor.training.replicas import Replicas
 
 
@@ -35,20 +36,16 @@ def muon_and_adamw(
     module: nn.Module,
     matrices: Sequence[nn.Parameter],
     muon_rate: float = 0.01,
-    adamw_rate: float = 0.004,
+    adamw_rate: float = 0.008,
 ) -> Optimizers:
-    """Muon (Jordan et al. 2024, torch.optim.Muon) on ``matrices``, AdamW on all other parameters.
+    """Muon (Jordan et al. 2024) on ``matrices``, AdamW on all other parameters.
 
     Muon is split in two parts of about equal work, since its matrices are small and independent.
     """
     chosen = {id(matrix) for matrix in matrices}
     others = [p for p in module.parameters() if id(p) not in chosen]
     by_work = sorted(matrices, key=lambda m: m.numel() * min(m.shape), reverse=True)
-    muons = [
-        torch.optim.Muon(share, lr=muon_rate, weight_decay=0.0)
-        for share in (by_work[::2], by_work[1::2])
-        if share
-    ]
+    muons = [Muon(share, lr=muon_rate) for share in (by_work[::2], by_work[1::2]) if share]
     adamw = torch.optim.AdamW(
         others, lr=adamw_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
     )

@@ -1,0 +1,75 @@
+"""Muon: torch's own, matrix by matrix, is the oracle."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from marmor.training.muon import Muon, orthogonalise
+
+SHAPES = ((12, 30), (12, 30), (30, 12), (16, 16), (12, 30))
+
+
+def matrices() -> list[nn.Parameter]:
+    stream = torch.Generator().manual_seed(0)
+    return [nn.Parameter(torch.randn(shape, generator=stream)) for shape in SHAPES]
+
+
+def test_steps_are_those_of_torch() -> None:
+    ours, theirs = matrices(), matrices()
+    optimizers = Muon(ours, lr=0.1), torch.optim.Muon(theirs, lr=0.1, weight_decay=0.0)
+    stream = torch.Generator().manual_seed(1)
+    for _ in range(4):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn(a.shape, generator=stream)
+            b.grad = a.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for a, b, start in zip(ours, theirs, matrices(), strict=True):
+        moved = (b - start).norm()
+        assert (a - b).norm() < 0.02 * moved
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 20), (2, 20, 8), (1, 8, 8)])
+def test_singular_values_end_near_one_and_vectors_stay(shape: tuple[int, int, int]) -> None:
+    given = torch.randn(shape, generator=torch.Generator().manual_seed(2))
+    found = orthogonalise(given, 5).float()
+    values = torch.linalg.svdvals(found)
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+    left, _, right = torch.linalg.svd(given, full_matrices=False)
+    aligned = left.mT @ found @ right.mT
+    off_diagonal = aligned - torch.diag_embed(aligned.diagonal(dim1=1, dim2=2))
+    assert off_diagonal.abs().max() < 0.05
+
+
+def test_matrices_without_gradient_stay_and_other_shapes_are_refused() -> None:
+    moving, resting = matrices()[:2]
+    moving.grad = torch.ones_like(moving)
+    before = moving.detach().clone(), resting.detach().clone()
+    Muon([moving, resting], lr=0.1).step()
+    assert not torch.equal(moving, before[0])
+    assert torch.equal(resting, before[1])
+    with pytest.raises(ValueError, match=r"matrices, not shape \(3,\)"):
+        Muon([nn.Parameter(torch.zeros(3))])
+
+
+def test_a_loaded_state_goes_on_with_the_same_step() -> None:
+    stream = torch.Generator().manual_seed(3)
+    gradients = [[torch.randn(shape, generator=stream) for shape in SHAPES] for _ in range(2)]
+    going, resumed = matrices(), matrices()
+    first, second = Muon(going), Muon(resumed)
+
+    def step(optimizer: Muon, parameters: list[nn.Parameter], number: int) -> None:
+        for parameter, gradient in zip(parameters, gradients[number], strict=True):
+            parameter.grad = gradient.clone()
+        optimizer.step()
+
+    step(first, going, 0)
+    for mine, theirs in zip(resumed, going, strict=True):
+        mine.data.copy_(theirs)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    step(first, going, 1)
+    step(second, resumed, 1)
+    assert all(torch.equal(a, b) for a, b in zip(going, resumed, strict=True))
