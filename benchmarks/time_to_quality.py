@@ -4,27 +4,32 @@
 
 Each (network, minutes, seed) is a training run of its own, since the learning rate ends with the
 budget. Guidance and steps are the network's committed defaults, chosen with other seeds and another
-judge. Needs a machine with nothing else to do. Writes results.csv,
-results.json and two pictures.
+judge (benchmarks/guidance.py). Needs a machine with nothing else to do. Runs and rows that are there
+already are kept. Writes results.json, results.csv and time-to-quality.png.
 """
 
 import csv
 import io
 import json
+import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
+from PIL import Image
 
 from marmor.base.files import write_json, write_text
 from marmor.figures import curves, save_png
+from marmor.recipes.designs import DESIGNS
 from marmor.recipes.digits import DigitsSettings, resume, train
 from marmor.recipes.drawing import as_images, draw
 from marmor.recipes.models import LoadedJudge, load_generator, load_judge
-from marmor.recipes.scoring import accuracy, distance, judge_images
+from marmor.recipes.scoring import accuracy, judge_images, real_features
 from marmor.training import RunFolder
 
 SAMPLING_SEED = 1000
+LEGENDS = {"accuracy": "guided", "unguided": "without guidance", "frechet_ratio": "guided"}
+Row = dict[str, float | str]
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Settings:
         seeds: of the training runs.
         networks: uvit, context-unet.
         per_class: samples of each class.
+        peer_per_class: samples of each class from ContextUnet, whose 400 steps take 12 s an image.
         out: folder for runs and results; runs in it are taken up where they stand.
     """
 
@@ -47,13 +53,14 @@ class Settings:
     seeds: tuple[int, ...] = (0, 1, 2)
     networks: tuple[str, ...] = ("uvit",)
     per_class: int = 100
+    peer_per_class: int = 3
     out: Path = Path("runs/time-to-quality")
 
 
 def main(settings: Settings) -> None:
     judge = load_judge(settings.judge)
     rows = [
-        measure(settings, judge, network, minutes, seed)
+        kept_or_measured(settings, judge, network, minutes, seed)
         for network in settings.networks
         for minutes in settings.minutes
         for seed in settings.seeds
@@ -64,15 +71,40 @@ def main(settings: Settings) -> None:
     table.writeheader()
     table.writerows(rows)
     write_text(settings.out / "results.csv", text.getvalue())
-    for figure in ("accuracy", "frechet_ratio"):
-        save_png(draw_curve(rows, figure), settings.out / f"{figure}.png")
+    save_png(picture(rows), settings.out / "time-to-quality.png")
+
+
+def kept_or_measured(
+    settings: Settings, judge: LoadedJudge, network: str, minutes: float, seed: int
+) -> Row:
+    """The row of an earlier call that drew and judged in the same way, or a new one."""
+    path = settings.out / f"{network}-{minutes:g}min-seed{seed}"
+    kept = path / "row.json"
+    per_class = settings.per_class if network == "uvit" else settings.peer_per_class
+    how = {
+        "data": settings.data,
+        "judge": settings.judge,
+        "per_class": per_class,
+        "drawing": repr(DESIGNS[network].drawing),
+    }
+    if kept.is_file() and how.items() <= (row := json.loads(kept.read_text())).items():
+        return row
+    row = measure(settings, judge, network, minutes, seed, path, per_class) | how
+    write_json(kept, row)
+    print(json.dumps(row), flush=True)
+    return row
 
 
 def measure(
-    settings: Settings, judge: LoadedJudge, network: str, minutes: float, seed: int
-) -> dict[str, float | str]:
+    settings: Settings,
+    judge: LoadedJudge,
+    network: str,
+    minutes: float,
+    seed: int,
+    path: Path,
+    per_class: int,
+) -> Row:
     """One training run and what its samples are worth."""
-    path = settings.out / f"{network}-{minutes:g}min-seed{seed}"
     if (path / "config.json").is_file():
         resume(RunFolder.open(path))
     else:
@@ -81,13 +113,13 @@ def measure(
     names = generator.class_names
     plain = replace(generator, drawing=replace(generator.drawing, guidance=1.0))
     images, unguided = (
-        as_images(draw(model, names, settings.per_class, SAMPLING_SEED + seed), model)
+        as_images(draw(model, names, per_class, SAMPLING_SEED + seed), model)
         for model in (generator, plain)
     )
     reading = judge_images(judge, images)
-    found = distance(judge, reading, settings.data, generator.image_shape[1])
+    found = real_features(judge, settings.data, generator.image_shape[1]).distance(reading)
     last = RunFolder(path).history()[-1]
-    row = {
+    return {
         "network": network,
         "minutes": minutes,
         "seed": seed,
@@ -99,18 +131,55 @@ def measure(
         "images_seen": last["images"],
         "images_per_second": last["images"] / last["seconds"],
     }
-    print(json.dumps(row), flush=True)
-    return row
 
 
-def draw_curve(rows: list[dict[str, float | str]], figure: str):
-    """One line a network and seed: the figure over minutes."""
-    series: dict[str, tuple[list[float], list[float]]] = {}
-    for row in rows:
-        xs, ys = series.setdefault(f"{row['network']}, seed {row['seed']}", ([], []))
-        xs.append(float(row["minutes"]))
-        ys.append(float(row[figure]))
-    return curves(series, "minutes of training", figure, figure.replace("_", " "))
+def series(rows: list[Row], columns: tuple[str, ...]) -> dict[str, tuple[list[float], list[float]]]:
+    """For each network and column the means over seeds, by minutes."""
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for network in dict.fromkeys(str(row["network"]) for row in rows):
+        mine = [row for row in rows if row["network"] == network]
+        minutes = sorted({float(row["minutes"]) for row in mine})
+        for column in columns:
+            means = [
+                statistics.mean(float(row[column]) for row in mine if row["minutes"] == at)
+                for at in minutes
+            ]
+            found[f"{network}, {LEGENDS[column]}"] = (minutes, means)
+    return found
+
+
+def stack(panels: list[Image.Image]) -> Image.Image:
+    """Pictures of one width, one above the other."""
+    whole = Image.new("RGB", (panels[0].width, sum(panel.height for panel in panels)))
+    for index, panel in enumerate(panels):
+        whole.paste(panel, (0, sum(above.height for above in panels[:index])))
+    whole.info["dpi"] = panels[0].info["dpi"]
+    return whole
+
+
+def picture(rows: list[Row]) -> Image.Image:
+    """Accuracy above, the Fréchet distance in floors below, over minutes; means over seeds.
+
+    Distances of different numbers of images are no match: only those with the most are shown.
+    """
+    most = max(row["per_class"] for row in rows)
+    comparable = [row for row in rows if row["per_class"] == most]
+    panels = [
+        curves(
+            series(rows, ("accuracy", "unguided")),
+            "minutes of training",
+            "read as asked",
+            "Accuracy",
+        ),
+        curves(
+            series(comparable, ("frechet_ratio",)),
+            "minutes of training",
+            "distance / floor",
+            "Fréchet distance on judge features",
+            logy=True,
+        ),
+    ]
+    return stack(panels)
 
 
 if __name__ == "__main__":
