@@ -13,6 +13,7 @@ import io
 import json
 import statistics
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import tyro
@@ -30,6 +31,7 @@ from marmor.training import RunFolder
 SAMPLING_SEED = 1000
 LEGENDS = {"accuracy": "guided", "unguided": "without guidance", "frechet_ratio": "guided"}
 Row = dict[str, float | str]
+features_once = cache(real_features)
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def measure(
         for model in (generator, plain)
     )
     reading = judge_images(judge, images)
-    found = real_features(judge, settings.data, generator.image_shape[1]).distance(reading)
+    found = features_once(judge, settings.data, generator.image_shape[1]).distance(reading)
     last = RunFolder(path).history()[-1]
     return {
         "network": network,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from marmor.base.errors import UserError
 from marmor.base.seeds import torch_stream
-from marmor.data.squares import resize_note, size_text, to_squares
+from marmor.data.squares import centre, resize_note, size_text, to_squares
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,16 +99,13 @@ class ImageSet:
 
         Raises UserError where the images are smaller.
         """
-        height, width = self.size
-        if not 0 < size <= min(height, width):
+        if not 0 < size <= min(self.size):
             raise UserError(
                 f"{size}×{size} pixels cannot be cut from images of {size_text(self.size)}; "
                 "name a side that they have."
             )
-        top, left = (height - size) // 2, (width - size) // 2
-        images = self.images[:, :, top : top + size, left : left + size].contiguous()
         note = f"Centre-cropped from {size_text(self.size)} to {size}×{size}."
-        return replace(self, images=images, notes=(*self.notes, note))
+        return replace(self, images=centre(self.images, size), notes=(*self.notes, note))
 
     def colour(self) -> "ImageSet":
         """With 3 channels: grey is copied to red, green and blue."""

@@ -14,18 +14,23 @@ class MixedSizesError(UserError):
     """The images of one set differ in size, and no common size was asked for."""
 
 
+def centre(images: Tensor, side: int) -> Tensor:
+    """(N, C, H, W) → the central (N, C, side, side); ``side`` is at most H and W."""
+    height, width = images.shape[2:]
+    top, left = (height - side) // 2, (width - side) // 2
+    return images[:, :, top : top + side, left : left + side].contiguous()
+
+
 def to_squares(images: Tensor, size: int) -> Tensor:
     """uint8 (N, C, H, W) → uint8 (N, C, size, size).
 
     The largest centred square is resized with an antialiased triangle filter ("bilinear"), in
     float and rounded, so that one image alone and the same image in a batch give the same bytes.
     """
-    height, width = images.shape[2:]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    cropped = images[:, :, top : top + side, left : left + side]
+    side = min(images.shape[2:])
+    cropped = centre(images, side)
     if side == size:
-        return cropped.contiguous()
+        return cropped
     block = max(1, VALUES_AT_ONCE // (cropped.shape[1] * side * side))
     return torch.cat([_resize(part, size) for part in cropped.split(block)])
 

@@ -98,17 +98,16 @@ def make_digits(
 ) -> None:
     """Makes MNIST-M, train and test, from digits and photographs."""
     backgrounds = photographs() if photos is None else read_photographs(photos)
-    splits: dict[str, ImageSet] = {}
-    for number, split in enumerate(("train", "test")):
-        source = read(digits_spec, split)
+    train, test = (read(digits_spec, split) for split in ("train", "test"))
+    for source in (train, test):
         require_classes(source)
-        wanted = None
-        if split == "train":
-            wanted = count
-            if without is not None:
-                source = source.without(read(without, "test"))
-                console.print(f"training digits: {source.notes[-1]}")
-        splits[split] = make_mnist_m(source, backgrounds, seed + number, full, wanted)
+    if without is not None:
+        train = train.without(read(without, "test"))
+        console.print(f"training digits: {train.notes[-1]}")
+    splits = {
+        "train": make_mnist_m(train, backgrounds, seed, full, count),
+        "test": make_mnist_m(test, backgrounds, seed + 1, full),
+    }
     write_splits(splits, out)
     sizes = ", ".join(f"{len(images):,} {split}" for split, images in splits.items())
     console.print(f"made {sizes} images from {len(backgrounds)} photographs → {out}")
