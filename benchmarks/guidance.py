@@ -56,7 +56,6 @@ class Settings:
 def main(settings: Settings) -> None:
     generator, judge = load_generator(settings.model), load_judge(settings.judge)
     real = real_features(judge, settings.real, generator.image_shape[1])
-    real = real_features(judge, settings.real, generator.image_shape[1])
     with settings.out.open("w", newline="") as file:
         table = csv.DictWriter(file, fieldnames=(*WISHES, *FIGURES))
         table.writeheader()

@@ -21,10 +21,9 @@ from PIL import Image
 
 from marmor.base.files import write_json, write_text
 from marmor.figures import curves, save_png
-from marmor.recipes.designs import DESIGNS
 from marmor.recipes.digits import DigitsSettings, resume, train
 from marmor.recipes.drawing import as_images, draw
-from marmor.recipes.models import LoadedJudge, load_generator, load_judge
+from marmor.recipes.models import Generator, LoadedJudge, load_generator, load_judge
 from marmor.recipes.scoring import accuracy, judge_images, real_features
 from marmor.training import RunFolder
 
@@ -81,57 +80,56 @@ def kept_or_measured(
 ) -> Row:
     """The row of an earlier call that drew and judged in the same way, or a new one."""
     path = settings.out / f"{network}-{minutes:g}min-seed{seed}"
-    kept = path / "row.json"
-    per_class = settings.per_class if network == "uvit" else settings.peer_per_class
+    train_or_resume(settings, network, minutes, seed, path)
+    generator = load_generator(str(path))
+    last = RunFolder(path).history()[-1]
     how = {
+        "network": network,
+        "minutes": minutes,
+        "seed": seed,
         "data": settings.data,
         "judge": settings.judge,
-        "per_class": per_class,
-        "drawing": repr(DESIGNS[network].drawing),
+        "per_class": settings.per_class if network == "uvit" else settings.peer_per_class,
+        "drawing": repr(generator.drawing),
+        "images_seen": last["images"],
+        "images_per_second": last["images"] / last["seconds"],
     }
+    kept = path / "row.json"
     if kept.is_file() and how.items() <= (row := json.loads(kept.read_text())).items():
         return row
-    row = measure(settings, judge, network, minutes, seed, path, per_class) | how
+    row = how | measure(generator, judge, settings.data, how["per_class"], SAMPLING_SEED + seed)
     write_json(kept, row)
     print(json.dumps(row), flush=True)
     return row
 
 
-def measure(
-    settings: Settings,
-    judge: LoadedJudge,
-    network: str,
-    minutes: float,
-    seed: int,
-    path: Path,
-    per_class: int,
-) -> Row:
-    """One training run and what its samples are worth."""
+def train_or_resume(
+    settings: Settings, network: str, minutes: float, seed: int, path: Path
+) -> None:
+    """Leaves a finished run at ``path``."""
     if (path / "config.json").is_file():
         resume(RunFolder.open(path))
     else:
         train(DigitsSettings(settings.data, path, minutes, seed=seed, network=network))
-    generator = load_generator(str(path))
-    names = generator.class_names
+
+
+def measure(
+    generator: Generator, judge: LoadedJudge, data: str, per_class: int, seed: int
+) -> dict[str, float]:
+    """What the samples of a model are worth."""
     plain = replace(generator, drawing=replace(generator.drawing, guidance=1.0))
     images, unguided = (
-        as_images(draw(model, names, per_class, SAMPLING_SEED + seed), model)
+        as_images(draw(model, model.class_names, per_class, seed), model)
         for model in (generator, plain)
     )
     reading = judge_images(judge, images)
-    found = features_once(judge, settings.data, generator.image_shape[1]).distance(reading)
-    last = RunFolder(path).history()[-1]
+    found = features_once(judge, data, generator.image_shape[1]).distance(reading)
     return {
-        "network": network,
-        "minutes": minutes,
-        "seed": seed,
         "accuracy": accuracy(judge, images, reading).overall.value,
         "unguided": accuracy(judge, unguided, judge_images(judge, unguided)).overall.value,
         "frechet": found.value,
         "frechet_floor": found.floor,
         "frechet_ratio": found.value / found.floor,
-        "images_seen": last["images"],
-        "images_per_second": last["images"] / last["seconds"],
     }
 
 

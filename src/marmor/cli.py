@@ -14,13 +14,16 @@ from marmor.base.errors import UserError, unknown_name
 from marmor.base.progress import console
 from marmor.recipes import demo as demo_recipe
 from marmor.recipes import digits, exporting, judge, pictures, reporting, running
-from marmor.recipes.drawing import changed, draw_with_bar, write_images
+from marmor.recipes.drawing import Wishes, changed, draw_with_bar, write_images
 from marmor.recipes.models import Generator, load_generator
 from marmor.training import Precision
 
 Command = Callable[..., Any]
 Spec = Annotated[str, arg(metavar="RUN|pretrained:NAME|FILE")]
+How = Annotated[Wishes, arg(name="")]
 Data = Annotated[str, arg(metavar="NAME|PATH")]
+
+UNCHANGED = Wishes()
 
 
 def demo(minutes: float = 4.0, run: Path = Path("runs/demo")) -> None:
@@ -71,9 +74,7 @@ def sample(
     per_class: int = 100,
     classes: str = "",
     seed: int = 0,
-    solver: str | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
+    how: How = UNCHANGED,
     precision: Precision = "auto",
 ) -> None:
     """Draw images of each class as <class>_<nnn>.png.
@@ -86,12 +87,10 @@ def sample(
         per_class: images of each class.
         classes: comma-separated names, such as 0,1; all when left out.
         seed: the same seed gives the same files.
-        solver: dpm-solver++, ddim or ddpm; the model's own when left out.
-        steps: network calls an image.
-        guidance: scale; 1 is none, the papers' w is scale − 1.
+        how: the model's own where left out.
         precision: auto is bf16 where the processor has it.
     """
-    generator = _generator(model, solver, steps, guidance)
+    generator = _generator(model, how)
     asked = dict.fromkeys(name.strip() for name in classes.split(","))
     names = list(asked) if classes else generator.class_names
     write_images(draw_with_bar(generator, names, per_class, seed, precision), out)
@@ -126,9 +125,7 @@ def grid(
     out: Path = Path("grid.png"),
     columns: int = 10,
     seed: int = 0,
-    solver: str | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
+    how: How = UNCHANGED,
 ) -> None:
     """Draw a picture with a row for each class.
 
@@ -139,11 +136,9 @@ def grid(
         out: the PNG to write.
         columns: images of each class.
         seed: of the noises.
-        solver: dpm-solver++, ddim or ddpm.
-        steps: network calls an image.
-        guidance: scale; 1 is none.
+        how: the model's own where left out.
     """
-    generator = _generator(model, solver, steps, guidance)
+    generator = _generator(model, how)
     console.print(f"grid: {pictures.grid_command(generator, out, columns, seed, 'auto')}")
 
 
@@ -153,9 +148,7 @@ def strip(
     out: Path = Path("strip.png"),
     frames: int = 6,
     seed: int = 0,
-    solver: str | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
+    how: How = UNCHANGED,
 ) -> None:
     """Show how one image is carved out of noise.
 
@@ -167,11 +160,9 @@ def strip(
         out: the PNG to write.
         frames: how many states to show, the first is noise, the last the image.
         seed: of the noise.
-        solver: dpm-solver++, ddim or ddpm.
-        steps: network calls an image.
-        guidance: scale; 1 is none.
+        how: the model's own where left out.
     """
-    generator = _generator(model, solver, steps, guidance)
+    generator = _generator(model, how)
     pictures.save_png(pictures.process_strip(generator, class_, seed, frames), out)
     console.print(f"strip: {out}")
 
@@ -319,8 +310,6 @@ def _line(name: str, command: Command) -> str:
     return f"  {name:<18} {first}"
 
 
-def _generator(
-    model: str, solver: str | None, steps: int | None, guidance: float | None
-) -> Generator:
+def _generator(model: str, how: Wishes) -> Generator:
     generator = load_generator(model)
-    return replace(generator, drawing=changed(generator.drawing, solver, steps, guidance))
+    return replace(generator, drawing=changed(generator.drawing, how))

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from marmor.diffusion import (
 )
 
 DETERMINISTIC = [ddim, dpm_solver_2m]
+STOCHASTIC = [partial(solver, eta=0.7) for solver in DETERMINISTIC]
 SCHEDULES = [Flow(), Cosine(), linear_betas(1000)]
 
 
@@ -55,7 +57,7 @@ def test_ddim_shrinks_a_unit_gaussian_by_the_known_factor(steps: int) -> None:
     assert x.item() == pytest.approx(math.cos(math.pi / 2 / steps) ** steps, abs=1e-6)
 
 
-@pytest.mark.parametrize("sampler", [*DETERMINISTIC, ddpm])
+@pytest.mark.parametrize("sampler", [*DETERMINISTIC, ddpm, *STOCHASTIC])
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_a_point_mass_comes_back_exactly(sampler, schedule: Schedule, steps: int) -> None:
@@ -103,6 +105,51 @@ def test_ddim_with_eta_1_is_the_ddpm_posterior() -> None:
         )
         results.append(last(steps))
     assert torch.allclose(*results, atol=1e-12)
+
+
+def variance_after(sampler, std: float, times: list[float], schedule: Schedule) -> float:
+    """Var of x at the last time from N(0, 1) on, without sampling: every step is linear in x and noise.
+
+    Each draw's coefficient is found by giving a one there and zeros elsewhere.
+    """
+    denoise = gaussian_denoiser(schedule, std)
+
+    def response(start: float, place: int) -> float:
+        draws = itertools.count()
+
+        def draw(x: Tensor) -> Tensor:
+            return torch.full_like(x, float(next(draws) == place))
+
+        return last(sampler(denoise, one(start), times, schedule, draw=draw)).item()
+
+    fresh = [response(0.0, place) ** 2 for place in range(len(times) - 1)]
+    return response(1.0, -1) ** 2 + sum(fresh)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("solver", [ddim, dpm_solver_2m])
+def test_fresh_noise_keeps_the_variance_of_gaussian_data(solver, eta: float) -> None:
+    """Whatever eta, the distribution is that of the data: here 0.25, from pure noise at t = 1."""
+    sampler = partial(solver, eta=eta)
+    assert variance_after(sampler, 0.5, uniform_times(400), Flow()) == pytest.approx(0.25, rel=0.02)
+
+
+def test_the_stochastic_solver_replaces_as_much_noise_as_published() -> None:
+    """SDE-DPM-Solver++ of order 1 over a step h: x weighs σ_s/σ_t e^-h, fresh noise σ_s √(1 - e^-2h)."""
+    schedule, times = Flow(), [0.6, 0.4]
+    width = math.log(0.6 / 0.4) - math.log(0.4 / 0.6)
+
+    def silent(x: Tensor, t: Tensor) -> Estimate:
+        return Estimate(torch.zeros_like(x), x)
+
+    def after(start: float, noise: float) -> float:
+        def draw(x: Tensor) -> Tensor:
+            return torch.full_like(x, noise)
+
+        return last(dpm_solver_2m(silent, one(start), times, schedule, draw=draw, eta=1.0)).item()
+
+    assert after(1.0, 0.0) == pytest.approx(0.4 / 0.6 * math.exp(-width))
+    assert after(0.0, 1.0) == pytest.approx(0.4 * math.sqrt(1 - math.exp(-2 * width)))
 
 
 def test_ancestral_sampling_with_the_larger_variance_keeps_unit_variance() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from marmor.base.errors import UserError
-from marmor.recipes.drawing import changed, draw, write_images
+from marmor.recipes.drawing import SOLVERS, Wishes, changed, draw, write_images
 from marmor.recipes.models import load_generator
 
 
@@ -31,10 +31,13 @@ def test_another_seed_gives_other_images(run: Path) -> None:
     assert (one - two).abs().float().mean() > 1
 
 
-@pytest.mark.parametrize("solver", ["dpm-solver++", "ddim", "ddpm"])
-def test_an_image_does_not_depend_on_the_batch_size(run: Path, solver: str) -> None:
+WAYS = [Wishes(solver) for solver in SOLVERS] + [Wishes(eta=1.0), Wishes("ddim", eta=0.5)]
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_an_image_does_not_depend_on_the_batch_size(run: Path, how: Wishes) -> None:
     generator = load_generator(str(run))
-    generator = replace(generator, drawing=changed(generator.drawing, solver))
+    generator = replace(generator, drawing=changed(generator.drawing, how))
     whole, small = (stack(draw(generator, ["left"], 5, 3, "fp32", batch)) for batch in (5, 2))
     assert (whole - small).abs().max() <= 1
 
@@ -59,9 +62,20 @@ def test_guidance_acts_only_in_its_interval(run: Path) -> None:
     assert torch.equal(drawn(guidance=4.0, guided_from=1.0), plain)
 
 
+def test_eta_adds_noise_and_ddpm_refuses_it(run: Path) -> None:
+    generator = load_generator(str(run))
+    noisy = replace(generator, drawing=changed(generator.drawing, Wishes(eta=1.0)))
+    one, two = (stack(draw(model, ["left"], 2, 3, "fp32")) for model in (generator, noisy))
+    assert (one - two).abs().float().mean() > 1
+    with pytest.raises(UserError, match="between 0 and 1"):
+        changed(generator.drawing, Wishes(eta=1.5))
+    with pytest.raises(UserError, match="ddpm always"):
+        changed(generator.drawing, Wishes("ddpm", eta=0.5))
+
+
 def test_unknown_solver_and_class_name_the_nearest(run: Path) -> None:
     generator = load_generator(str(run))
     with pytest.raises(UserError, match=r"unknown solver 'dpm-solver'.*'dpm-solver\+\+'"):
-        changed(generator.drawing, "dpm-solver")
+        changed(generator.drawing, Wishes("dpm-solver"))
     with pytest.raises(UserError, match=r"unknown class 'lef'.*'left'"):
         draw(generator, ["lef"], 1, 0)

@@ -1,5 +1,7 @@
 """Loading and giving away: exports, shipped weights, foreign checkpoints."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,12 @@ from marmor.base.errors import UserError
 from marmor.diffusion import script_betas
 from marmor.networks.context_unet import ContextUnet
 from marmor.networks.judges import CourseJudge
-from marmor.recipes.drawing import changed, draw
+from marmor.recipes.designs import fading_guidance
+from marmor.recipes.drawing import Wishes, changed, draw
 from marmor.recipes.exporting import export
 from marmor.recipes.folders import pretrained
 from marmor.recipes.models import find_judge, load_generator, load_judge
+from marmor.training import RunFolder
 
 
 def test_an_export_draws_what_its_run_draws_to_half_precision(run: Path, tmp_path: Path) -> None:
@@ -28,13 +32,18 @@ def test_an_export_draws_what_its_run_draws_to_half_precision(run: Path, tmp_pat
     assert str(run.parent) not in text
 
 
-def test_an_export_keeps_the_guidance_chosen_for_it(run: Path, tmp_path: Path) -> None:
+def test_an_export_keeps_the_guidance_chosen_for_it(
+    run: Path, judge_run: Path, tmp_path: Path
+) -> None:
     export(run, tmp_path / "small", guidance=1.75)
     own, given = (load_generator(str(path)).drawing for path in (run, tmp_path / "small"))
     assert given.guidance == 1.75
-    assert given == changed(own, guidance=1.75)
+    assert given == changed(own, Wishes(guidance=1.75))
     with pytest.raises(UserError, match="finite"):
         export(run, tmp_path / "other", guidance=float("nan"))
+    with pytest.raises(UserError, match="draws nothing"):
+        export(judge_run, tmp_path / "other", guidance=2.0)
+    assert not (tmp_path / "other").exists()
 
 
 def test_an_export_does_not_overwrite(run: Path, tmp_path: Path) -> None:
@@ -63,9 +72,7 @@ def test_a_context_unet_checkpoint_draws(tmp_path: Path) -> None:
     assert generator.denoiser.schedule.signal(torch.tensor(0.5)) == pytest.approx(
         script_betas(400).signal(torch.tensor(0.5)).item()
     )
-    from dataclasses import replace
-
-    few = replace(generator, drawing=changed(generator.drawing, steps=3))
+    few = replace(generator, drawing=changed(generator.drawing, Wishes(steps=3)))
     assert [item.file_name for item in draw(few, ["2"], 2, 0, "fp32")] == ["2_001.png", "2_002.png"]
 
 
@@ -74,3 +81,19 @@ def test_a_course_judge_reads_but_does_not_draw(tmp_path: Path) -> None:
     assert load_judge(str(tmp_path / "judge.pth")).judge.feature_size == 64
     with pytest.raises(UserError, match="draws nothing"):
         load_generator(str(tmp_path / "judge.pth"))
+
+
+def test_guidance_fades_with_the_images_seen(run: Path, tmp_path: Path) -> None:
+    seen = RunFolder.open(run).history()[-1]["images"]
+    assert load_generator(str(run)).drawing.guidance == fading_guidance(seen) == 4
+    longer = shutil.copytree(run, tmp_path / "longer")
+    log = (longer / "metrics.jsonl").read_text()
+    (longer / "metrics.jsonl").write_text(log.replace(f'"images": {seen}', '"images": 500000'))
+    export(longer, tmp_path / "small")
+    for path in (longer, tmp_path / "small"):
+        assert load_generator(str(path)).drawing.guidance == 2
+
+
+def test_guidance_fades_steadily_within_bounds() -> None:
+    scales = [fading_guidance(count) for count in (0, 50_000, 160_000, 500_000, 10**9)]
+    assert scales == [4, 4, 3, 2, 1.5]

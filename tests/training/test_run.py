@@ -1,5 +1,7 @@
 """The run folder: creation, opening, refusals."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,45 @@ def test_an_unwritable_place_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         RunFolder.create(tmp_path / "file" / "run", "digits", {})
+
+
+FILLING = """
+import resource, signal, sys
+import subprocess
+import sys
+from pathlib import Path
+import torch
+from marmor.base.errors import UserError
+from marmor.training import Checkpoint, RunFolder
+
+run = RunFolder.create(Path(sys.argv[1]), "digits", {})
+def checkpoint(step, size):
+    weights = {"w": torch.full((size,), float(step))}
+    return Checkpoint(weights, weights, [], {"step": step})
+run.save(checkpoint(1, 1000))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+for write in (lambda: run.save(checkpoint(2, 1_000_000)), lambda: run.log({"text": "x" * 30_000})):
+    try:
+        write()
+    except UserError as error:
+        print(error)
+"""
+
+
+def test_a_write_that_the_system_refuses_leaves_the_last_checkpoint_whole(tmp_path: Path) -> None:
+    """A limit on file sizes stands for a full disk: the system refuses in the middle of a write."""
+    words = [sys.executable, "-c", FILLING, str(tmp_path / "run")]
+    lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(lines) == 2
+    assert "cannot write the checkpoint" in lines[0]
+    assert "free some space" in lines[0]
+    assert "File too large" in lines[0]
+    assert "metrics.jsonl" in lines[1]
+    run = RunFolder.open(tmp_path / "run")
+    checkpoint = run.load()
+    assert checkpoint is not None
+    assert checkpoint.position == {"step": 1}
+    assert checkpoint.average["w"].tolist() == [1.0] * 1000
+    assert [path.name for path in run.checkpoints.iterdir()] == ["step-000001"]
+    assert run.history() == []

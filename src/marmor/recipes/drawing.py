@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -49,21 +49,37 @@ class Drawn:
         return f"{self.class_name}_{self.number:03d}.png"
 
 
-def changed(
-    drawing: Drawing,
-    solver: str | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-) -> Drawing:
-    """A drawing with a person's wishes in place of a model's defaults."""
-    if solver is not None and solver not in SOLVERS:
-        raise unknown_name("solver", solver, SOLVERS)
-    if steps is not None and steps < 1:
-        raise UserError(f"--steps must be at least 1, not {steps}.")
-    if guidance is not None and not math.isfinite(guidance):
-        raise UserError(f"--guidance must be a finite number, not {guidance}.")
-    wishes = {"solver": solver, "steps": steps, "guidance": guidance}
-    return replace(drawing, **{key: value for key, value in wishes.items() if value is not None})
+@dataclass(frozen=True)
+class Wishes:
+    """How a person wants images drawn; what is left out stays as the model has it.
+
+    Args:
+        solver: dpm-solver++, ddim or ddpm.
+        steps: network calls an image.
+        eta: fresh noise at each step, from 0 (none) to 1 (as much as DDPM); ddpm has no choice.
+        guidance: scale; 1 is none, the papers' w is scale − 1.
+    """
+
+    solver: str | None = None
+    steps: int | None = None
+    eta: float | None = None
+    guidance: float | None = None
+
+
+def changed(drawing: Drawing, wishes: Wishes) -> Drawing:
+    """A model's way of drawing with a person's wishes in it; UserError for what cannot be."""
+    if wishes.solver is not None and wishes.solver not in SOLVERS:
+        raise unknown_name("solver", wishes.solver, SOLVERS)
+    if wishes.steps is not None and wishes.steps < 1:
+        raise UserError(f"--steps must be at least 1, not {wishes.steps}.")
+    if wishes.guidance is not None and not math.isfinite(wishes.guidance):
+        raise UserError(f"--guidance must be a finite number, not {wishes.guidance}.")
+    if wishes.eta is not None and not 0 <= wishes.eta <= 1:
+        raise UserError(f"--eta must lie between 0 and 1, not {wishes.eta}.")
+    given = {key: value for key, value in asdict(wishes).items() if value is not None}
+    if "eta" in given and given.get("solver", drawing.solver) == "ddpm":
+        raise UserError("--eta is for dpm-solver++ and ddim; ddpm always draws fresh noise.")
+    return replace(drawing, **given)
 
 
 def draw(
@@ -131,7 +147,10 @@ def states(
     x = noise(generator.image_shape)
     yield State(times[0], x, torch.zeros_like(x))
     solver, schedule = SOLVERS[how.solver], generator.denoiser.schedule
-    yield from solver(denoise, x, times, schedule, draw=lambda like: noise(tuple(like.shape[1:])))
+    options = {} if how.solver == "ddpm" else {"eta": how.eta}
+    yield from solver(
+        denoise, x, times, schedule, draw=lambda like: noise(tuple(like.shape[1:])), **options
+    )
 
 
 def as_images(drawn: list[Drawn], generator: Generator) -> ImageSet:

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from marmor.base.errors import UserError
 from marmor.base.files import atomic, write_json
 from marmor.recipes.designs import Drawing
-from marmor.recipes.drawing import changed
+from marmor.recipes.drawing import Wishes, changed
 from marmor.recipes.folders import WEIGHTS_FILE
 from marmor.training import RunFolder
 
@@ -19,10 +19,16 @@ def export(path: Path, out: Path, note: str = "", guidance: float | None = None)
 
     Every command that takes a run takes the folder too. ``note`` says what it was trained on;
     ``guidance`` is what the model is drawn with from then on, the recipe's own when left out.
-    Raises UserError where ``out`` holds something already, or the run has no checkpoint.
+    Raises UserError where ``out`` holds something already, the run has no checkpoint, or guidance is
+    given for a run that draws nothing.
     """
-    changed(Drawing(), guidance=guidance)  # refuses what cannot be drawn with
+    changed(Drawing(), Wishes(guidance=guidance))  # refuses what cannot be drawn with
     run = RunFolder.open(path)
+    if guidance is not None and run.recipe != "digits":
+        raise UserError(
+            f"{path} is a run of the recipe {run.recipe!r}, which draws nothing; "
+            "leave --guidance out."
+        )
     weights = run.average_weights()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists and is not an empty folder; name a new one with --out.")

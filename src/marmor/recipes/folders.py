@@ -2,7 +2,7 @@
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -20,8 +20,16 @@ def pretrained() -> dict[str, dict[str, Any]]:
     return {path.parent.name: read_json(path) for path in sorted(WEIGHTS.glob("*/config.json"))}
 
 
-def open_folder(spec: str, recipe: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """Settings and float32 weights of a run, an export or `pretrained:NAME`; None for a file.
+class Stored(NamedTuple):
+    """What a folder holds: its settings, float32 weights, and how many images trained them."""
+
+    settings: dict[str, Any]
+    weights: dict[str, Tensor]
+    images: int
+
+
+def open_folder(spec: str, recipe: str) -> Stored | None:
+    """A run, an export or `pretrained:NAME`; None for a file.
 
     Raises UserError where nothing is there, or where it is of another recipe.
     """
@@ -45,4 +53,6 @@ def open_folder(spec: str, recipe: str) -> tuple[dict[str, Any], dict[str, Tenso
         name: values.float() if values.is_floating_point() else values
         for name, values in weights.items()
     }
-    return run.config["settings"], floats
+    settings = run.config["settings"]
+    records = run.history() or settings.get("trained", [])
+    return Stored(settings, floats, records[-1]["images"] if records else 0)

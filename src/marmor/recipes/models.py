@@ -51,14 +51,14 @@ def load_generator(spec: str) -> Generator:
     folder = open_folder(spec, "digits")
     if folder is None:
         return _foreign_generator(Path(spec))
-    settings, weights = folder
+    settings, weights, images = folder
     model = settings["model"]
     if model["network"] not in DESIGNS:
         raise unknown_name("network", model["network"], DESIGNS)
     design = DESIGNS[model["network"]]
     denoiser = design.build(tuple(model["image_shape"]), len(model["class_names"]))
     load_into(denoiser, weights, spec)
-    drawing = replace(design.drawing, **settings.get("drawing", {}))
+    drawing = replace(design.drawing_after(images), **settings.get("drawing", {}))
     names, shape = tuple(model["class_names"]), tuple(model["image_shape"])
     return Generator(denoiser.eval(), names, shape, drawing, spec)
 
@@ -69,7 +69,7 @@ def load_judge(spec: str) -> LoadedJudge:
     if folder is None:
         judge = judges.from_state_dict(load_state(Path(spec)))
         return LoadedJudge(judge.eval(), _digits(judge.classes), spec)
-    settings, weights = folder
+    settings, weights, _ = folder
     model = settings["model"]
     judge = DigitJudge(len(model["class_names"]), model["channels"])
     load_into(judge, weights, spec)

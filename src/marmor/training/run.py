@@ -6,6 +6,7 @@ metrics.jsonl         one line per logged step
 checkpoints/step-N/   model.safetensors, average.safetensors, optimizer.pt, position.json
 """
 
+import io
 import json
 import pickle
 import platform
@@ -22,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from marmor.base.errors import UserError
-from marmor.base.files import read_json, write_json, write_text
+from marmor.base.files import flush, read_json, write_json, write_text
 from marmor.training.processes import processes
 
 KEPT_CHECKPOINTS = 2
@@ -134,16 +135,19 @@ class RunFolder:
             partial.mkdir(parents=True)
             save_file(_contiguous(checkpoint.model), partial / "model.safetensors")
             save_file(_contiguous(checkpoint.average), partial / "average.safetensors")
-            torch.save(checkpoint.optimizer, partial / "optimizer.pt")
+            (partial / "optimizer.pt").write_bytes(_pickled(checkpoint.optimizer))
             (partial / "position.json").write_text(json.dumps(checkpoint.position))
+            for path in (*partial.iterdir(), partial):
+                flush(path)
             if final.exists():  # the same step: the same bits
                 shutil.rmtree(partial)
             else:
                 partial.rename(final)
-        except (OSError, SafetensorError, RuntimeError) as error:
+        except (OSError, SafetensorError) as error:
             shutil.rmtree(partial, ignore_errors=True)
+            reason = getattr(error, "strerror", None) or error
             raise UserError(
-                f"cannot write the checkpoint {final}: {error}. The checkpoint before it is whole; "
+                f"cannot write the checkpoint {final}: {reason}. The checkpoint before it is whole; "
                 f"free some space and go on with: marmor resume {self.path}."
             ) from error
         for old in self._all_checkpoints()[:-KEPT_CHECKPOINTS]:
@@ -219,6 +223,13 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def _pickled(value: object) -> bytes:
+    """As torch.save does; its own way to a file hides why the system refused it."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
 
 
 def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
