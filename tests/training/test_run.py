@@ -47,8 +47,6 @@ def test_an_unwritable_place_is_one_sentence(tmp_path: Path) -> None:
 
 FILLING = """
 import resource, signal, sys
-import subprocess
-import sys
 from pathlib import Path
 import torch
 from marmor.base.errors import UserError
