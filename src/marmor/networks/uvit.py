@@ -143,8 +143,7 @@ class UViT(nn.Module):
             )
             for kind in mixers
         )
-        self.up = Matrix(width, 4 * channels)
-        self.merge = MatrixConv(2 * channels, channels, kernel=1)
+        self.up = Matrix(width, 8 * channels)
         self.decode = ResidualBlock(channels, width)
         self.head = MatrixConv(channels, 4 * pixels, zero=True)
 
@@ -165,13 +164,14 @@ class UViT(nn.Module):
 
         h = self.up(norm(tokens)).mT.unflatten(2, (height, -1))
         h = F.pixel_shuffle(h, 2).contiguous(memory_format=torch.channels_last)
-        h = self.merge(torch.cat([h, skip], dim=1)).permute(0, 2, 3, 1)
+        scale, shift = h.permute(0, 2, 3, 1).chunk(2, dim=-1)
+        h = norm(skip.permute(0, 2, 3, 1)) * (1 + scale) + shift
         h = self.half_maps(h, conditions).permute(0, 3, 1, 2)
         h = self.decode(h, embedding)
         return F.pixel_shuffle(self.head(F.relu(channel_norm(h))), 2)
 
     def hidden_matrices(self) -> list[nn.Parameter]:
         """The weights between hidden layers, for Muon; embeddings, stem and head are not among them."""
-        rooms = [self.encode, self.down, *self.blocks, self.up, self.merge, self.decode]
+        rooms = [self.encode, self.down, *self.blocks, self.up, self.decode]
         layers = [layer for room in rooms for layer in room.modules()]
         return [layer.weight for layer in layers if isinstance(layer, (Matrix, MatrixConv))]

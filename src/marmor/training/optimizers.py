@@ -35,7 +35,7 @@ class Optimizers:
 def muon_and_adamw(
     module: nn.Module,
     matrices: Sequence[nn.Parameter],
-    muon_rate: float = 0.01,
+    muon_rate: float = 0.014,
     adamw_rate: float = 0.008,
 ) -> Optimizers:
     """Muon (Jordan et al. 2024) on ``matrices``, AdamW on all other parameters.
