@@ -1,4 +1,4 @@
-"""Accuracy and Fréchet distance of a model over guidance scales, the times they act at, and steps.
+"""Accuracy and Fréchet distance of a model over guidance scales, the times they act at, solvers and steps.
 
     python benchmarks/guidance.py --model runs/digits --judge pretrained:digit-judge --real mnist-m.npz
 
@@ -15,12 +15,13 @@ from pathlib import Path
 
 import tyro
 
-from marmor.recipes.designs import Drawing
+from marmor.recipes.designs import Drawing, Solver
 from marmor.recipes.drawing import as_images, draw
-from marmor.recipes.models import Generator, LoadedJudge, load_generator, load_judge
+from marmor.recipes.generators import Generator
+from marmor.recipes.models import LoadedJudge, load_generator, load_judge
 from marmor.recipes.scoring import RealFeatures, accuracy, judge_images, real_features
 
-WISHES = ("guidance", "guided_from", "guided_to", "steps")
+WISHES = ("solver", "steps", "guidance", "guided_from", "guided_to")
 FIGURES = ("accuracy", "frechet", "ratio", "seconds")
 
 
@@ -35,7 +36,8 @@ class Settings:
         scales: of guidance; 1 is none.
         guided_from: guidance acts while t is at least this.
         guided_to: guidance acts while t is at most this.
-        steps: network calls.
+        solvers: the model's own when left out; every one with each of ``steps``.
+        steps: of the solver.
         per_class: images of each class.
         seed: of the images.
         out: the table.
@@ -47,6 +49,7 @@ class Settings:
     scales: tuple[float, ...] = (1, 2, 3, 4)
     guided_from: tuple[float, ...] = (0.3, 0.5)
     guided_to: tuple[float, ...] = (1.0,)
+    solvers: tuple[Solver, ...] = ()
     steps: tuple[int, ...] = (12,)
     per_class: int = 100
     seed: int = 5
@@ -63,12 +66,12 @@ def main(settings: Settings) -> None:
             row = measure(settings, replace(generator, drawing=drawing), judge, real)
             table.writerow(row)
             file.flush()
-            print(*(f"{name} {value:.4g}" for name, value in row.items()), sep="  ", flush=True)
+            print(*(f"{name} {_short(value)}" for name, value in row.items()), sep="  ", flush=True)
 
 
 def measure(
     settings: Settings, model: Generator, judge: LoadedJudge, real: RealFeatures
-) -> dict[str, float]:
+) -> dict[str, float | str]:
     """What the images of one way of drawing are worth."""
     began = time.monotonic()
     drawn = draw(model, model.class_names, settings.per_class, settings.seed)
@@ -84,10 +87,16 @@ def measure(
 
 def drawings(settings: Settings, drawing: Drawing) -> Iterator[Drawing]:
     """Every combination once; without guidance the times it would act at make no difference."""
-    grid = product(settings.scales, settings.guided_from, settings.guided_to, settings.steps)
-    for scale, low, high, steps in grid:
+    ways = product(settings.solvers or (drawing.solver,), settings.steps)
+    grid = product(ways, settings.scales, settings.guided_from, settings.guided_to)
+    for (solver, steps), scale, low, high in grid:
         if scale != 1 or (low, high) == (settings.guided_from[0], settings.guided_to[0]):
-            yield replace(drawing, guidance=scale, guided_from=low, guided_to=high, steps=steps)
+            way = replace(drawing, solver=solver, steps=steps, guidance=scale)
+            yield replace(way, guided_from=low, guided_to=high)
+
+
+def _short(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 if __name__ == "__main__":

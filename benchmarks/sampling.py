@@ -19,7 +19,8 @@ import tyro
 from marmor.base.files import write_json
 from marmor.recipes.designs import DESIGNS, PUBLISHED_STEPS
 from marmor.recipes.drawing import draw
-from marmor.recipes.models import Generator, load_generator
+from marmor.recipes.generators import Generator
+from marmor.recipes.models import load_generator
 
 IMAGES = 1000
 CLASSES = 10

@@ -20,10 +20,11 @@ import tyro
 from PIL import Image
 
 from marmor.base.files import write_json, write_text
-from marmor.figures import curves, save_png
+from marmor.figures import curves, save_png, stack
 from marmor.recipes.digits import DigitsSettings, resume, train
 from marmor.recipes.drawing import as_images, draw
-from marmor.recipes.models import Generator, LoadedJudge, load_generator, load_judge
+from marmor.recipes.generators import Generator
+from marmor.recipes.models import LoadedJudge, load_generator, load_judge
 from marmor.recipes.scoring import accuracy, judge_images, real_features
 from marmor.training import RunFolder
 
@@ -146,15 +147,6 @@ def series(rows: list[Row], columns: tuple[str, ...]) -> dict[str, tuple[list[fl
             ]
             found[f"{network}, {LEGENDS[column]}"] = (minutes, means)
     return found
-
-
-def stack(panels: list[Image.Image]) -> Image.Image:
-    """Pictures of one width, one above the other."""
-    whole = Image.new("RGB", (panels[0].width, sum(panel.height for panel in panels)))
-    for index, panel in enumerate(panels):
-        whole.paste(panel, (0, sum(above.height for above in panels[:index])))
-    whole.info["dpi"] = panels[0].info["dpi"]
-    return whole
 
 
 def picture(rows: list[Row]) -> Image.Image:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional, arg
@@ -12,10 +12,23 @@ from tyro.conf import Positional, arg
 from marmor import __version__
 from marmor.base.errors import UserError, unknown_name
 from marmor.base.progress import console
+from marmor.recipes import ddim as ddim_recipe
 from marmor.recipes import demo as demo_recipe
-from marmor.recipes import digits, exporting, judge, pictures, reporting, running
-from marmor.recipes.drawing import Wishes, changed, draw_with_bar, write_images
-from marmor.recipes.models import Generator, load_generator
+from marmor.recipes import (
+    digits,
+    exploring,
+    exporting,
+    hub,
+    inverting,
+    judge,
+    pictures,
+    reporting,
+    running,
+)
+from marmor.recipes.drawing import draw_with_bar, names_of, write_images
+from marmor.recipes.generators import Generator
+from marmor.recipes.models import load_generator
+from marmor.recipes.wishes import Wishes, changed
 from marmor.training import Precision
 
 Command = Callable[..., Any]
@@ -92,7 +105,7 @@ def sample(
     """
     generator = _generator(model, how)
     asked = dict.fromkeys(name.strip() for name in classes.split(","))
-    names = list(asked) if classes else generator.class_names
+    names = list(asked) if classes else names_of(generator)
     write_images(draw_with_bar(generator, names, per_class, seed, precision), out)
     console.print(f"{per_class * len(names)} images → {out}")
 
@@ -167,6 +180,104 @@ def strip(
     console.print(f"strip: {out}")
 
 
+def ddim(settings: Annotated[ddim_recipe.DdimSettings, arg(name="")]) -> None:
+    """Draw from somebody else's U-Net and noises by DDIM, and compare with true images.
+
+    Example: marmor ddim --unet UNet.pt --noises noises --out images --truth truth
+    """
+    ddim_recipe.run(settings)
+
+
+def eta_grid(
+    model: Positional[Spec],
+    noises: Path | None = None,
+    columns: int = 4,
+    class_: Annotated[str, arg(name="class")] = "",
+    steps: int = exploring.STEPS,
+    out: Path = Path("eta-grid.png"),
+    seed: int = 0,
+    precision: Precision = "auto",
+) -> None:
+    """Show what fresh noise does: rows are eta 0 to 1, columns are starting noises.
+
+    Example: marmor eta-grid pretrained:digits --class 3 --out eta-grid.png
+
+    Args:
+        model: a run folder, pretrained:NAME, or a file of weights.
+        noises: a folder of NN.pt, NN.npy or NN.safetensors; those of the seeds 0, 1, … when left out.
+        columns: how many of them.
+        class_: what to draw; the first class when left out.
+        steps: of DDIM.
+        out: the PNG to write.
+        seed: of the fresh noise.
+        precision: auto is bf16 where the processor has it.
+    """
+    generator = _generator(model, Wishes(steps=steps))
+    chosen = exploring.noises_of(noises, columns, generator)
+    name = class_ or names_of(generator)[0]
+    image = exploring.eta_grid(generator, chosen, name, seed=seed, precision=precision)
+    pictures.save_png(image, out)
+    console.print(f"eta grid: {out}")
+
+
+def interpolate(
+    model: Positional[Spec],
+    from_: Annotated[str, arg(name="from")],
+    to: str,
+    alphas: str = "0:1:0.1",
+    method: str = "slerp,lerp",
+    class_: Annotated[str, arg(name="class")] = "",
+    steps: int = exploring.STEPS,
+    out: Path = Path("interpolation.png"),
+    precision: Precision = "auto",
+) -> None:
+    """Show the images between two noises, along the great circle and along the straight line.
+
+    Example: marmor interpolate pretrained:digits --from 0 --to 1 --class 3
+
+    Args:
+        model: a run folder, pretrained:NAME, or a file of weights.
+        from_: a noise: NN.pt, NN.npy, NN.safetensors, or a whole number, the seed to draw it from.
+        to: the other one.
+        alphas: shares of the way, first:last:step.
+        method: slerp, lerp, or both.
+        class_: what to draw, all along the way; the first class when left out.
+        steps: of DDIM.
+        out: the PNG to write.
+        precision: auto is bf16 where the processor has it.
+    """
+    ways, shares = exploring.check_ways(method), exploring.Alphas.parse(alphas).values()
+    generator = _generator(model, Wishes(steps=steps))
+    ends = exploring.noise_of(from_, generator), exploring.noise_of(to, generator)
+    name = class_ or names_of(generator)[0]
+    image = exploring.interpolation(generator, ends, name, shares, ways, precision)
+    pictures.save_png(image, out)
+    console.print(f"interpolation: {out}")
+
+
+def invert(
+    model: Positional[Spec],
+    images: Data,
+    out: Path,
+    steps: int = exploring.STEPS,
+    corrections: int = 0,
+    precision: Precision = "fp32",
+) -> None:
+    """Find the noise from which a model draws given images, by DDIM backwards.
+
+    Example: marmor invert pretrained:digits --images digits --out noises
+
+    Args:
+        model: a run folder, pretrained:NAME, or a file of weights.
+        images: a folder of images or any data; of labelled ones the class is kept.
+        out: folder for the noises, inversion.csv and inversion.png.
+        steps: of DDIM, there and back.
+        corrections: further estimates of each step; more come back more exactly.
+        precision: auto is bf16 where the processor has it.
+    """
+    inverting.invert(load_generator(model), images, out, steps, corrections, precision)
+
+
 def report(
     run: Positional[Path], judge: str | None = None, per_class: int = 100, seed: int = 1
 ) -> None:
@@ -183,19 +294,32 @@ def report(
     console.print(f"open the report: {reporting.report(run, judge, per_class, seed)}")
 
 
-def export(run: Positional[Path], out: Path, note: str = "", guidance: float | None = None) -> None:
-    """Write a trained model as a small folder, in half precision, that every command takes.
+def export(
+    run: Positional[Path],
+    out: Path | None = None,
+    to: tuple[Literal["diffusers"], Path] | None = None,
+    note: str = "",
+    guidance: float | None = None,
+) -> None:
+    """Write a trained model as a small folder that every command takes, or one for diffusers.
 
     Example: marmor export runs/first --out models/first
 
     Args:
         run: the run folder.
-        out: a new folder for config.json and model.safetensors.
+        out: a new folder for config.json and model.safetensors, in half precision.
+        to: diffusers and a new folder for unet, scheduler and model_index.json; --network unet only.
         note: what the model is and what it was trained on.
         guidance: the scale it is drawn with from then on; long training needs less.
     """
-    exporting.export(run, out, note, guidance)
-    console.print(f"exported: {out}")
+    if out is None and to is None:
+        raise UserError("name a new folder with --out, or one for diffusers with --to diffusers.")
+    if to is not None:
+        hub.write_hub(load_generator(str(run)), to[1])
+        console.print(f"exported: {to[1]}")
+    if out is not None:
+        exporting.export(run, out, note, guidance)
+        console.print(f"exported: {out}")
 
 
 def list_(runs: Path = Path("runs")) -> None:
@@ -253,7 +377,15 @@ COMMANDS: dict[str, dict[str, Command]] = {
     "start": {"demo": demo, "list": list_},
     "data": {"data show": data_show, "data make mnist-m": data_make_mnist_m},
     "make": {"train digits": train_digits, "train judge": train_judge, "resume": resume},
-    "draw": {"sample": sample, "grid": grid, "strip": strip},
+    "draw": {
+        "sample": sample,
+        "ddim": ddim,
+        "invert": invert,
+        "interpolate": interpolate,
+        "eta-grid": eta_grid,
+        "grid": grid,
+        "strip": strip,
+    },
     "measure": {"score": score, "report": report},
     "share": {"export": export},
 }

@@ -12,10 +12,11 @@ from marmor.diffusion import script_betas
 from marmor.networks.context_unet import ContextUnet
 from marmor.networks.judges import CourseJudge
 from marmor.recipes.designs import fading_guidance
-from marmor.recipes.drawing import Wishes, changed, draw
+from marmor.recipes.drawing import draw
 from marmor.recipes.exporting import export
 from marmor.recipes.folders import pretrained
 from marmor.recipes.models import find_judge, load_generator, load_judge
+from marmor.recipes.wishes import Wishes, changed
 from marmor.training import RunFolder
 
 

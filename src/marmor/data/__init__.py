@@ -6,11 +6,13 @@ numbers what a set is.
 """
 
 from marmor.data.classes import require_classes
+from marmor.data.decode import read_picture
 from marmor.data.describe import describe
 from marmor.data.embedded import EMBEDDED, photographs
 from marmor.data.imageset import ImageSet
 from marmor.data.join import join
 from marmor.data.mnist_m import make_mnist_m, read_photographs
+from marmor.data.noises import Noises, read_noise, read_noises
 from marmor.data.readers import read
 from marmor.data.squares import MixedSizesError
 from marmor.data.writers import write, write_splits
@@ -19,12 +21,16 @@ __all__ = [
     "EMBEDDED",
     "ImageSet",
     "MixedSizesError",
+    "Noises",
     "describe",
     "join",
     "make_mnist_m",
     "photographs",
     "read",
+    "read_noise",
+    "read_noises",
     "read_photographs",
+    "read_picture",
     "require_classes",
     "write",
     "write_splits",

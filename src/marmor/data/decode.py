@@ -1,11 +1,13 @@
 """Image files to pixels: 8 bits, grey or RGB, upright, opaque; every conversion is remarked."""
 
 import io
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
+from torch import Tensor
 
 from marmor.base.errors import UserError
 
@@ -26,6 +28,15 @@ class Picture(NamedTuple):
 def is_image(name: str) -> bool:
     """Whether a file name ends like an image that ``decode`` reads."""
     return PurePath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def read_picture(path: Path) -> Tensor:
+    """One image file as uint8 (C, H, W), C 1 or 3; UserError where it is missing or damaged."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    return torch.from_numpy(decode(data, str(path)).pixels).permute(2, 0, 1).contiguous()
 
 
 def decode(data: bytes, where: str) -> Picture:

@@ -1,7 +1,9 @@
 """Noise and its removal: schedules, predictions, denoisers, objectives, guidance, samplers."""
 
 from marmor.diffusion.denoisers import Denoiser
-from marmor.diffusion.guidance import Guidance, clip, guide
+from marmor.diffusion.exact import exact_denoiser
+from marmor.diffusion.guidance import Guidance, clip, guide, threshold
+from marmor.diffusion.interpolation import lerp, slerp
 from marmor.diffusion.objectives import LogitNormal, MinSnr, TimeSampling, UniformSteps
 from marmor.diffusion.predictions import (
     Estimate,
@@ -12,17 +14,42 @@ from marmor.diffusion.predictions import (
     Prediction,
     VelocityPrediction,
 )
-from marmor.diffusion.samplers import State, ddim, ddpm, dpm_solver_2m, uniform_times
+from marmor.diffusion.samplers import (
+    Churn,
+    State,
+    ddim,
+    ddim_inversion,
+    ddpm,
+    dpm_solver_2m,
+    euler,
+    heun,
+    unipc,
+)
 from marmor.diffusion.schedules import (
     Cosine,
     Discrete,
     Flow,
     Schedule,
+    VarianceExploding,
+    cosine_betas,
+    from_betas,
     linear_betas,
+    scaled_linear_betas,
     script_betas,
+    sigmoid_betas,
+    zero_terminal_snr,
+)
+from marmor.diffusion.spacings import (
+    karras_times,
+    leading_times,
+    linspace_times,
+    step_times,
+    trailing_times,
+    uniform_times,
 )
 
 __all__ = [
+    "Churn",
     "Cosine",
     "Denoiser",
     "Discrete",
@@ -40,13 +67,32 @@ __all__ = [
     "State",
     "TimeSampling",
     "UniformSteps",
+    "VarianceExploding",
     "VelocityPrediction",
     "clip",
+    "cosine_betas",
     "ddim",
+    "ddim_inversion",
     "ddpm",
     "dpm_solver_2m",
+    "euler",
+    "exact_denoiser",
+    "from_betas",
     "guide",
+    "heun",
+    "karras_times",
+    "leading_times",
+    "lerp",
     "linear_betas",
+    "linspace_times",
+    "scaled_linear_betas",
     "script_betas",
+    "sigmoid_betas",
+    "slerp",
+    "step_times",
+    "threshold",
+    "trailing_times",
     "uniform_times",
+    "unipc",
+    "zero_terminal_snr",
 ]

@@ -22,6 +22,14 @@ class Schedule(ABC):
     def noise(self, t: Tensor) -> Tensor:
         """sigma(t), the same shape and dtype as ``t``."""
 
+    @abstractmethod
+    def time_at(self, ratio: Tensor) -> Tensor:
+        """The time at which sigma/alpha is ``ratio``; its last time for every larger one."""
+
+    def ratio(self, t: Tensor) -> Tensor:
+        """Noise-to-signal ratio sigma/alpha; 0 at t = 0."""
+        return self.noise(t) / self.signal(t)
+
     def snr(self, t: Tensor) -> Tensor:
         """Signal-to-noise ratio alpha²/sigma²; infinite at t = 0."""
         return (self.signal(t) / self.noise(t)) ** 2
@@ -35,6 +43,9 @@ class Flow(Schedule):
 
     def noise(self, t: Tensor) -> Tensor:
         return t
+
+    def time_at(self, ratio: Tensor) -> Tensor:
+        return 1 / (1 + 1 / ratio)
 
 
 class Cosine(Schedule):
@@ -50,11 +61,35 @@ class Cosine(Schedule):
     def noise(self, t: Tensor) -> Tensor:
         return torch.sin(t * (math.pi / 2))
 
+    def time_at(self, ratio: Tensor) -> Tensor:
+        return torch.atan(ratio) * (2 / math.pi)
+
+
+class VarianceExploding(Schedule):
+    """Noise on an image that is never scaled down: alpha = 1, sigma = largest · t^rho.
+
+    Equal steps of t are then those of Karras et al. 2022, eq. 5, with sigma_min 0. Sampling starts from
+    noise of standard deviation ``largest``.
+    """
+
+    def __init__(self, largest: float = 80.0, rho: float = 7.0) -> None:
+        self.largest, self.rho = largest, rho
+
+    def signal(self, t: Tensor) -> Tensor:
+        return torch.ones_like(t)
+
+    def noise(self, t: Tensor) -> Tensor:
+        return self.largest * t**self.rho
+
+    def time_at(self, ratio: Tensor) -> Tensor:
+        return (ratio / self.largest).clamp(max=1) ** (1 / self.rho)
+
 
 class Discrete(Schedule):
     """A table of T steps; between two steps log(alpha²) is interpolated linearly.
 
-    ``signal_power`` holds alpha² (the papers' alpha-bar) at steps 1 … T, falling, in (0, 1).
+    ``signal_power`` holds alpha² (the papers' alpha-bar) at steps 1 … T, falling, in (0, 1); the last
+    may be 0, no signal at all, and is so all along the last step.
     """
 
     def __init__(self, signal_power: Tensor) -> None:
@@ -68,20 +103,53 @@ class Discrete(Schedule):
     def noise(self, t: Tensor) -> Tensor:
         return torch.sqrt(-torch.expm1(self._log_power_at(t))).to(t.dtype)
 
+    def time_at(self, ratio: Tensor) -> Tensor:
+        wanted = torch.log1p(ratio.detach().cpu().double() ** 2)  # −log(alpha²)
+        rising = -self.log_power
+        upper = torch.searchsorted(rising, wanted).clamp(1, self.steps)
+        below, above = rising[upper - 1], rising[upper]
+        part = ((wanted - below) / (above - below)).nan_to_num(nan=1.0).clamp(0, 1)
+        return ((upper - 1 + part) / self.steps).to(ratio)
+
     def _log_power_at(self, t: Tensor) -> Tensor:
         # On the CPU in float64, whatever the device: not every device has float64.
         position = t.detach().cpu().double().clamp(0, 1) * self.steps
-        lower = position.floor().long().clamp(max=self.steps - 1)
-        values = torch.lerp(
-            self.log_power[lower], self.log_power[lower + 1], position - lower.double()
-        )
+        lower = position.floor().long()
+        part = position - lower.double()
+        low = self.log_power[lower]
+        high = self.log_power[(lower + 1).clamp(max=self.steps)]
+        # Where `high` is log 0, there is nothing to interpolate at the step below it.
+        values = torch.where(part > 0, low + part * (high - low), low)
         return values.to(t.device) if t.device.type == "cpu" else values.float().to(t.device)
+
+
+def from_betas(betas: Tensor) -> Discrete:
+    """A table from the noise variance beta that each step adds, of shape (T,), in (0, 1)."""
+    return Discrete(torch.cumprod(1 - betas.double(), 0))
 
 
 def linear_betas(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Discrete:
     """The linear schedule of DDPM (Ho et al. 2020, section 4): beta_1 = first … beta_T = last."""
-    betas = torch.linspace(first, last, steps, dtype=torch.float64)
-    return Discrete(torch.cumprod(1 - betas, 0))
+    return from_betas(torch.linspace(first, last, steps, dtype=torch.float64))
+
+
+def scaled_linear_betas(steps: int = 1000, first: float = 0.00085, last: float = 0.012) -> Discrete:
+    """Betas whose square roots rise linearly, as latent diffusion has them (Rombach et al. 2022)."""
+    roots = torch.linspace(first**0.5, last**0.5, steps, dtype=torch.float64)
+    return from_betas(roots**2)
+
+
+def cosine_betas(steps: int = 1000, offset: float = 0.008, largest: float = 0.999) -> Discrete:
+    """The cosine schedule as published (Nichol & Dhariwal 2021, eq. 17), betas capped."""
+    at = torch.arange(steps + 1, dtype=torch.float64) / steps
+    power = torch.cos((at + offset) / (1 + offset) * (math.pi / 2)) ** 2
+    return from_betas((1 - power[1:] / power[:-1]).clamp(max=largest))
+
+
+def sigmoid_betas(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Discrete:
+    """Betas along a sigmoid from −6 to 6 (Xu et al. 2022, GeoDiff)."""
+    rise = torch.sigmoid(torch.linspace(-6, 6, steps, dtype=torch.float64))
+    return from_betas(first + (last - first) * rise)
 
 
 def script_betas(steps: int = 400, first: float = 1e-4, last: float = 0.02) -> Discrete:
@@ -91,3 +159,13 @@ def script_betas(steps: int = 400, first: float = 1e-4, last: float = 0.02) -> D
     """
     betas = torch.linspace(first, last, steps + 1, dtype=torch.float64)
     return Discrete(torch.cumprod(1 - betas, 0)[1:])
+
+
+def zero_terminal_snr(schedule: Discrete) -> Discrete:
+    """The same table, shifted and scaled so that its last step has no signal (Lin et al. 2023, alg. 1).
+
+    A network that predicts noise says nothing about the image there; use velocity.
+    """
+    signal = torch.exp(0.5 * schedule.log_power[1:])
+    first, last = signal[0], signal[-1]
+    return Discrete(((signal - last) * first / (first - last)) ** 2)

@@ -1,6 +1,6 @@
 """Figures: pictures of pictures, plots, and the report of a run as one HTML page."""
 
-from marmor.figures.pictures import grid, pairs, save_png, strip
+from marmor.figures.pictures import grid, pairs, save_png, stack, strip
 from marmor.figures.plots import bars, confusion, curves
 from marmor.figures.report import Picture, Report, Section, Table, Text, render, write
 
@@ -17,6 +17,7 @@ __all__ = [
     "pairs",
     "render",
     "save_png",
+    "stack",
     "strip",
     "write",
 ]

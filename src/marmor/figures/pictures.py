@@ -81,6 +81,18 @@ def strip(frames: Tensor, captions: Sequence[str], scale: int = 4, gap: int = 6)
     return sheet
 
 
+def stack(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures one above the other, at the left edge, with the resolution of the first."""
+    whole = _sheet(max(each.width for each in pictures), sum(each.height for each in pictures))
+    top = 0
+    for each in pictures:
+        whole.paste(each, (0, top))
+        top += each.height
+    if "dpi" in pictures[0].info:
+        whole.info["dpi"] = pictures[0].info["dpi"]
+    return whole
+
+
 def save_png(image: Image.Image, path: Path) -> None:
     """Writes a PNG, whole or not at all, with the resolution that the image carries.
 

@@ -28,6 +28,7 @@ def curves(
     xlabel: str,
     ylabel: str,
     title: str,
+    logx: bool = False,
     logy: bool = False,
 ) -> Image.Image:
     """One line per name over its (xs, ys); a legend where there are several. nan leaves a hole.
@@ -40,6 +41,8 @@ def curves(
         dash = DASHES[lap % len(DASHES)]
         marker = "o" if np.size(xs) <= DOTTED else ""
         axes.plot(xs, ys, marker=marker, ls=dash, label=name, color=PALETTE[colour], lw=1.8, ms=4)
+    if logx:
+        axes.set_xscale("log")
     if logy:
         axes.set_yscale("log")
     dress(axes, title, xlabel, ylabel)

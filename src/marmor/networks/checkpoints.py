@@ -1,21 +1,17 @@
 """Reading strangers' weights: guarded, and every failure one sentence for a person."""
 
-import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from marmor.base.errors import UserError
+from marmor.base.tensors import read_guarded
 
 State = dict[str, Tensor]
-Kind = Literal["context-unet", "course-judge", "digit-judge"]
+Kind = Literal["context-unet", "unet", "course-judge", "digit-judge"]
 Signature = dict[str, tuple[int | None, ...]]
 
 # The weights that tell one architecture from the others; None is a size that its owner may choose.
@@ -26,6 +22,14 @@ SIGNATURES: dict[Kind, Signature] = {
         "contextembed1.model.0.weight": (None, None),
         "up0.0.weight": (None, None, None, None),
         "out.3.weight": (None, None, 3, 3),
+    },
+    "unet": {
+        "time.1.weight": (None, None),
+        "down1.weight": (None, None, 3, 3),
+        "mid1.resblocks.conv1.weight": (None, None, 3, 3),
+        "mid1.attention.qkv.weight": (None, None, 1, 1),
+        "up1.resblocks.conv1.weight": (None, None, 3, 3),
+        "out.2.weight": (None, None, 3, 3),
     },
     "course-judge": {
         "conv1.weight": (6, 3, 5, 5),
@@ -48,7 +52,6 @@ _WRAPPERS = ("ema", "model", "state_dict", "model_state_dict")
 def load_state(path: Path) -> State:
     """The weights in a file, on the CPU, without running anything that the file holds.
 
-    ``.safetensors`` is read by safetensors, everything else by ``torch.load(weights_only=True)``.
     Weights one or more levels down under "ema", "model", "state_dict" or "model_state_dict" are
     found (the averaged ones first), entries beside them that are no tensors are left out, and the
     ``module.`` that DistributedDataParallel puts before every name is taken off.
@@ -56,18 +59,7 @@ def load_state(path: Path) -> State:
     Raises UserError for a file that is missing, empty, cut short or damaged, that holds code, or
     that holds no tensors.
     """
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        raise UserError(f"checkpoint {path} does not exist.") from None
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if not path.is_file():
-        raise UserError(f"checkpoint {path} is not a file; name the file with the weights.")
-    if size == 0:
-        raise UserError(f"checkpoint {path} is empty; copy or save it again.")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    state = _tensors(content)
+    state = _tensors(read_guarded(path, "checkpoint"))
     if not state:
         raise UserError(f"checkpoint {path} holds no named tensors; save model.state_dict().")
     if all(name.startswith("module.") for name in state):
@@ -111,52 +103,6 @@ def recognise(state: Mapping[str, Tensor]) -> Kind:
 def without_prefix(state: Mapping[str, Tensor], prefix: str) -> State:
     """``state`` with ``prefix`` taken off the names that have it."""
     return {name.removeprefix(prefix): value for name, value in state.items()}
-
-
-def _read_safetensors(path: Path) -> State:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _read_torch(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings(action="ignore"):  # the error below says it in one sentence
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # Damaged files come as KeyError, IndexError, EOFError, RuntimeError, OSError and others.
-        raise _with_code(path, error) or _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    if isinstance(error, PermissionError):
-        return UserError(f"checkpoint {path} may not be read: permission denied.")
-    return UserError(
-        f"checkpoint {path} is cut short, damaged or not a checkpoint; copy or save it again."
-    )
-
-
-def _with_code(path: Path, error: Exception) -> UserError | None:
-    """The error for a file that was refused because opening it would run what it says."""
-    named = re.search(r"GLOBAL (\S+)", str(error))
-    if named:
-        code = f"code ({named[1]})"
-    elif "TorchScript" in str(error):
-        code = "code (TorchScript)"
-    elif isinstance(error, UnpicklingError) and _is_pickle(path):
-        # Pickle protocols after 2, which torch.save does not write, are refused unread.
-        code = "a plain pickle, which may be code,"
-    else:
-        return None
-    return UserError(
-        f"checkpoint {path} holds {code} and was not run; save only model.state_dict()."
-    )
-
-
-def _is_pickle(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(1) == b"\x80"
 
 
 def _tensors(content: Any, levels: int = 3) -> State:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from marmor.base.conditions import ClassLabel
+from marmor.base.conditions import ClassLabel, Condition
 from marmor.diffusion import (
     Denoiser,
     Flow,
@@ -15,14 +15,20 @@ from marmor.diffusion import (
     PreconditionedPrediction,
     TimeSampling,
     UniformSteps,
+    VelocityPrediction,
+    cosine_betas,
     script_betas,
 )
 from marmor.networks.context_unet import ContextUnet
+from marmor.networks.steps import InSteps
+from marmor.networks.unet import Shape as UNetShape
+from marmor.networks.unet import UNet
 from marmor.networks.uvit import UViT
 from marmor.training import Optimizers, adam, linear_decay, muon_and_adamw, warmup_then_linear
 
 Shape = tuple[int, int, int]
-Solver = Literal["dpm-solver++", "ddim", "ddpm"]
+Solver = Literal["dpm-solver++", "unipc", "heun", "euler", "ddim", "ddpm"]
+Spacing = Literal["uniform", "karras", "leading", "trailing", "linspace"]
 
 
 @dataclass(frozen=True)
@@ -30,22 +36,27 @@ class Drawing:
     """How images are drawn from a denoiser.
 
     Args:
-        solver: dpm-solver++ (2M), ddim or ddpm (large variance).
-        steps: network calls per image; both halves of guidance count as one.
+        solver: dpm-solver++ (2M), unipc (order 2), heun, euler, ddim or ddpm (large variance).
+        steps: of the solver, one network call each, two for heun; both halves of guidance are one.
+        spacing: of the times: uniform in t, karras (in the ratio of noise to signal), or, for a table
+            of steps, leading, trailing or linspace.
         eta: fresh noise at each step of dpm-solver++ and ddim: 0 is none, 1 as much as DDPM.
         guidance: 1 is no guidance; the papers' w is guidance − 1.
         guided_from: guidance acts while t is at least this, in [0, 1].
         guided_to: guidance acts while t is at most this.
-        start: the time at which pure noise enters.
+        rescale: how far guided estimates get back the spread of unguided ones, in [0, 1].
+        start: the time at which pure noise enters, of uniform times.
         clip: the image estimate is kept in [-clip, clip]; None for not at all.
     """
 
     solver: Solver = "dpm-solver++"
     steps: int = 12
+    spacing: Spacing = "uniform"
     eta: float = 0.0
     guidance: float = 3.0
     guided_from: float = 0.3
     guided_to: float = 1.0
+    rescale: float = 0.0
     start: float = 0.995
     clip: float | None = 1.05
 
@@ -81,13 +92,42 @@ def fading_guidance(images: int) -> float:
 
 
 def _uvit(shape: Shape, classes: int) -> Denoiser:
-    network = UViT(shape, {"class": classes})
-    return Denoiser(network, Flow(), PreconditionedPrediction(), {"class": ClassLabel(classes)})
+    kinds: dict[str, Condition] = {"class": ClassLabel(classes)} if classes else {}
+    network = UViT(shape, {name: kind.size for name, kind in kinds.items()})
+    return Denoiser(network, Flow(), PreconditionedPrediction(), kinds)
 
 
 def _uvit_optimizers(denoiser: Denoiser) -> Optimizers:
     assert isinstance(denoiser.network, UViT)
     return muon_and_adamw(denoiser, denoiser.network.hidden_matrices())
+
+
+TABLE = 1000
+"""Steps of the U-Net's table of noise, as diffusers counts them."""
+
+SMALLEST = 7
+"""Side of the images at a U-Net's lowest level, or a little more."""
+
+
+def unet_shape(shape: Shape, classes: int) -> UNetShape:
+    """A U-Net that a CPU can train: 32, 64, 128, 128, … channels, attention at sides up to 16."""
+    channels, side, _ = shape
+    sides = [side]
+    while sides[-1] % 2 == 0 and sides[-1] // 2 >= SMALLEST:
+        sides.append(sides[-1] // 2)
+    return UNetShape(
+        channels=channels,
+        widths=tuple(min(32 * 2**level, 128) for level in range(len(sides))),
+        attention=tuple(each <= 16 for each in sides),
+        classes={"class": classes} if classes else {},
+        groups=8,
+    )
+
+
+def _unet(shape: Shape, classes: int) -> Denoiser:
+    kinds: dict[str, Condition] = {"class": ClassLabel(classes)} if classes else {}
+    network = InSteps(UNet(unet_shape(shape, classes)), TABLE)
+    return Denoiser(network, cosine_betas(TABLE), VelocityPrediction(), kinds)
 
 
 PUBLISHED_STEPS = 400
@@ -115,6 +155,17 @@ DESIGNS: dict[str, Design] = {
         ema=0.995,
         drawing=Drawing(),
         guidance=fading_guidance,
+    ),
+    # What diffusers can load: velocity along a table of 1000 steps, min-SNR weighting.
+    "unet": Design(
+        build=_unet,
+        optimizers=lambda denoiser: adam(denoiser, 1e-3),
+        rate=warmup_then_linear,
+        times=UniformSteps(TABLE),
+        batch_size=32,
+        ema=0.995,
+        drawing=Drawing("dpm-solver++", 15, spacing="trailing", guided_from=0.0, start=1.0),
+        weighting=MinSnr(),
     ),
     # The published recipe: T = 400, Adam 1e-4 with linear decay, batch 256, no EMA, w = 2.
     "context-unet": Design(

@@ -17,7 +17,8 @@ from marmor.diffusion import Denoiser
 from marmor.networks.uvit import PIXELS_PER_TOKEN
 from marmor.recipes.designs import DESIGNS, Design, Shape
 from marmor.recipes.drawing import as_images, draw
-from marmor.recipes.models import Generator, find_judge
+from marmor.recipes.generators import Generator
+from marmor.recipes.models import find_judge
 from marmor.recipes.scoring import accuracy, check_judge, judge_images
 from marmor.training import (
     Average,
@@ -51,7 +52,7 @@ class DigitsSettings:
         images: budget in images seen.
         epochs: budget in passes over the data.
         seed: everything random follows from it.
-        network: uvit (the default) or context-unet (the published recipe).
+        network: uvit (the default), unet (diffusers can load it) or context-unet (the published recipe).
         batch: images a step; the network's own choice when left out.
         size: side to crop and resize images to; their own when left out.
         judge: reads the images drawn at milestones; the shipped one for digits when left out.

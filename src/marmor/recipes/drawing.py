@@ -1,9 +1,8 @@
 """Drawing images of classes from a generator: per-image noise, batches by class, threads by batch."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,17 +21,14 @@ from marmor.diffusion import (
     Guidance,
     State,
     clip,
-    ddim,
-    ddpm,
-    dpm_solver_2m,
     guide,
-    uniform_times,
 )
-from marmor.recipes.designs import Drawing
-from marmor.recipes.models import Generator
+from marmor.recipes.generators import Generator
+from marmor.recipes.wishes import SOLVERS, options_of, times_of
 from marmor.training import Precision, autocast, resolve
 
-SOLVERS = {"dpm-solver++": dpm_solver_2m, "ddim": ddim, "ddpm": ddpm}
+UNNAMED = "image"
+"""What images are called that were drawn by a model without classes."""
 
 
 @dataclass(frozen=True)
@@ -47,39 +43,6 @@ class Drawn:
     def file_name(self) -> str:
         """``<class>_<nnn>.png``, numbered from 1."""
         return f"{self.class_name}_{self.number:03d}.png"
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """How a person wants images drawn; what is left out stays as the model has it.
-
-    Args:
-        solver: dpm-solver++, ddim or ddpm.
-        steps: network calls an image.
-        eta: fresh noise at each step, from 0 (none) to 1 (as much as DDPM); ddpm has no choice.
-        guidance: scale; 1 is none, the papers' w is scale − 1.
-    """
-
-    solver: str | None = None
-    steps: int | None = None
-    eta: float | None = None
-    guidance: float | None = None
-
-
-def changed(drawing: Drawing, wishes: Wishes) -> Drawing:
-    """A model's way of drawing with a person's wishes in it; UserError for what cannot be."""
-    if wishes.solver is not None and wishes.solver not in SOLVERS:
-        raise unknown_name("solver", wishes.solver, SOLVERS)
-    if wishes.steps is not None and wishes.steps < 1:
-        raise UserError(f"--steps must be at least 1, not {wishes.steps}.")
-    if wishes.guidance is not None and not math.isfinite(wishes.guidance):
-        raise UserError(f"--guidance must be a finite number, not {wishes.guidance}.")
-    if wishes.eta is not None and not 0 <= wishes.eta <= 1:
-        raise UserError(f"--eta must lie between 0 and 1, not {wishes.eta}.")
-    given = {key: value for key, value in asdict(wishes).items() if value is not None}
-    if "eta" in given and given.get("solver", drawing.solver) == "ddpm":
-        raise UserError("--eta is for dpm-solver++ and ddim; ddpm always draws fresh noise.")
-    return replace(drawing, **given)
 
 
 def draw(
@@ -99,9 +62,11 @@ def draw(
     """
     if per_class < 1:
         raise UserError(f"at least 1 image of each class can be drawn, not {per_class}.")
+    for name in classes:
+        known(name, generator)
     jobs = [
         (name, range(first, min(first + batch, per_class)))
-        for name in _known(classes, generator)
+        for name in classes
         for first in range(0, per_class, batch)
     ]
 
@@ -124,7 +89,6 @@ def draw(
     return drawn
 
 
-@torch.inference_mode()
 def states(
     generator: Generator,
     class_name: str,
@@ -133,31 +97,51 @@ def states(
     precision: Precision = "auto",
 ) -> Iterator[State]:
     """Every state of the images ``numbers`` of one class, the starting noise first."""
-    how, device = generator.drawing, _device(generator)
+    device = _device(generator)
     streams = [torch_stream(seed, "image", class_name, number) for number in numbers]
 
-    def noise(shape: torch.Size | tuple[int, ...]) -> Tensor:
-        drawn = [torch.randn(shape, generator=stream) for stream in streams]
+    def noise(like: Tensor) -> Tensor:
+        drawn = [torch.randn(like.shape[1:], generator=stream) for stream in streams]
         return torch.stack(drawn).to(device)
 
-    label = generator.class_names.index(class_name)
-    conditions = {"class": torch.full((len(streams),), label, device=device)}
-    denoise = _bound(generator, conditions, precision)
-    times = uniform_times(how.steps, how.start)
-    x = noise(generator.image_shape)
+    x = noise(torch.empty(len(streams), *generator.image_shape))
+    conditions = conditions_of(generator, class_name, len(streams))
+    times = times_of(generator.drawing, generator.denoiser.schedule)
+    return trajectory(generator, x, conditions, times, noise, precision)
+
+
+@torch.inference_mode()
+def trajectory(
+    generator: Generator,
+    x: Tensor,
+    conditions: Conditions,
+    times: Sequence[float],
+    draw: Callable[[Tensor], Tensor] = torch.randn_like,
+    precision: Precision = "auto",
+) -> Iterator[State]:
+    """Every state on the way from the noise x (B, C, H, W), which comes first, along ``times``."""
+    how, schedule = generator.drawing, generator.denoiser.schedule
+    denoise = bound(generator, conditions, precision)
     yield State(times[0], x, torch.zeros_like(x))
-    solver, schedule = SOLVERS[how.solver], generator.denoiser.schedule
-    options = {} if how.solver == "ddpm" else {"eta": how.eta}
-    yield from solver(
-        denoise, x, times, schedule, draw=lambda like: noise(tuple(like.shape[1:])), **options
-    )
+    yield from SOLVERS[how.solver](denoise, x, times, schedule, draw, **options_of(how))
+
+
+def conditions_of(generator: Generator, class_name: str, count: int) -> Conditions:
+    """``count`` times the same class; nothing for a model without classes."""
+    if not generator.class_names:
+        return {}
+    label = known(class_name, generator)
+    return {"class": torch.full((count,), label, device=_device(generator))}
 
 
 def as_images(drawn: list[Drawn], generator: Generator) -> ImageSet:
-    """Drawn images with the classes that were asked, as a set."""
+    """Drawn images with the classes that were asked, where there are classes, as a set."""
+    images = torch.stack([item.image for item in drawn])
+    if not generator.class_names:
+        return ImageSet(images)
     asked = [generator.class_names.index(item.class_name) for item in drawn]
     return ImageSet(
-        images=torch.stack([item.image for item in drawn]),
+        images=images,
         labels={"class": torch.tensor(asked)},
         class_names=generator.class_names,
     )
@@ -184,7 +168,7 @@ def draw_with_bar(
         return draw(generator, classes, per_class, seed, precision, watch=bar)
 
 
-def _bound(
+def bound(
     generator: Generator, conditions: Conditions, precision: Precision
 ) -> Callable[[Tensor, Tensor], Estimate]:
     """The guided, clipped denoiser of these conditions, as samplers take it."""
@@ -195,8 +179,8 @@ def _bound(
         with autocast(number_format, device):
             return denoiser(x, t, conditions)
 
-    guidance = Guidance(how.guidance, how.guided_from, how.guided_to)
-    denoise = guide(in_precision, denoiser.kinds, guidance)
+    guidance = Guidance(how.guidance, how.guided_from, how.guided_to, how.rescale)
+    denoise = guide(in_precision, denoiser.kinds, guidance, denoiser.schedule)
     if how.clip is not None:
         denoise = clip(denoise, denoiser.schedule, how.clip)
     return lambda x, t: denoise(x, t, conditions)
@@ -206,11 +190,16 @@ def _device(generator: Generator) -> torch.device:
     return next(generator.denoiser.parameters()).device
 
 
-def _known(classes: Sequence[str], generator: Generator) -> Sequence[str]:
-    for name in classes:
-        if name not in generator.class_names:
-            raise unknown_name("class", name, generator.class_names)
-    return classes
+def names_of(generator: Generator) -> tuple[str, ...]:
+    """What can be asked for; one name for all images of a model without classes."""
+    return generator.class_names or (UNNAMED,)
+
+
+def known(class_name: str, generator: Generator) -> int:
+    """The index of a class; UserError with the nearest name where the model has no such class."""
+    if class_name not in names_of(generator):
+        raise unknown_name("class", class_name, names_of(generator))
+    return names_of(generator).index(class_name)
 
 
 def _last(steps: Iterator[State]) -> Tensor:

@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from marmor.base.errors import UserError
 from marmor.base.files import atomic, write_json
 from marmor.recipes.designs import Drawing
-from marmor.recipes.drawing import Wishes, changed
 from marmor.recipes.folders import WEIGHTS_FILE
+from marmor.recipes.wishes import Wishes, changed
 from marmor.training import RunFolder
 
 

@@ -1,29 +1,20 @@
-"""Loading what was trained: run folders, shipped weights, foreign checkpoints."""
+"""Loading what was trained: run folders, exports, shipped weights, files of weights."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from marmor.base.errors import UserError, unknown_name
+from marmor.base.errors import unknown_name
 from marmor.data import ImageSet
-from marmor.diffusion import Denoiser
-from marmor.networks import context_unet, judges
-from marmor.networks.checkpoints import load_into, load_state, recognise
+from marmor.networks import judges
+from marmor.networks.checkpoints import load_into, load_state
 from marmor.networks.judges import DigitJudge, Judge
-from marmor.recipes.designs import DESIGNS, Drawing, as_published
+from marmor.recipes.designs import DESIGNS
 from marmor.recipes.folders import PRETRAINED, open_folder, pretrained
+from marmor.recipes.foreign import load_foreign, numbered
+from marmor.recipes.generators import Generator
+from marmor.recipes.hub import is_hub, load_hub
 
 DEFAULT_JUDGE = "digit-judge"
-
-
-@dataclass(frozen=True)
-class Generator:
-    """A class-conditional model that is ready to draw."""
-
-    denoiser: Denoiser
-    class_names: tuple[str, ...]
-    image_shape: tuple[int, int, int]
-    drawing: Drawing
-    origin: str
 
 
 @dataclass(frozen=True)
@@ -47,10 +38,12 @@ class LoadedJudge:
 
 
 def load_generator(spec: str) -> Generator:
-    """A run folder of the recipe `digits`, `pretrained:NAME`, or a ContextUnet checkpoint file."""
+    """A run folder of the recipe `digits`, `pretrained:NAME`, a file of weights, a diffusers folder."""
+    if is_hub(Path(spec)):
+        return load_hub(Path(spec))
     folder = open_folder(spec, "digits")
     if folder is None:
-        return _foreign_generator(Path(spec))
+        return load_foreign(Path(spec))
     settings, weights, images = folder
     model = settings["model"]
     if model["network"] not in DESIGNS:
@@ -68,7 +61,7 @@ def load_judge(spec: str) -> LoadedJudge:
     folder = open_folder(spec, "judge")
     if folder is None:
         judge = judges.from_state_dict(load_state(Path(spec)))
-        return LoadedJudge(judge.eval(), _digits(judge.classes), spec)
+        return LoadedJudge(judge.eval(), numbered(judge.classes), spec)
     settings, weights, _ = folder
     model = settings["model"]
     judge = DigitJudge(len(model["class_names"]), model["channels"])
@@ -84,22 +77,3 @@ def find_judge(spec: str | None, class_names: tuple[str, ...]) -> LoadedJudge | 
     if shipped is None or not set(class_names) <= set(shipped["settings"]["model"]["class_names"]):
         return None
     return load_judge(PRETRAINED + DEFAULT_JUDGE)
-
-
-def _foreign_generator(path: Path) -> Generator:
-    state = load_state(path)
-    kind = recognise(state)
-    if kind != "context-unet":
-        raise UserError(
-            f"{path} holds a {kind}, which draws nothing; name a ContextUnet checkpoint."
-        )
-    network = context_unet.from_state_dict(state)
-    side = network.image_size
-    shape = (network.in_channels, side, side)
-    drawing = DESIGNS["context-unet"].drawing
-    names = _digits(network.classes)
-    return Generator(as_published(network).eval(), names, shape, drawing, str(path))
-
-
-def _digits(count: int) -> tuple[str, ...]:
-    return tuple(str(index) for index in range(count))

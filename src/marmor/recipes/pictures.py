@@ -7,12 +7,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from marmor.base.errors import UserError, unknown_name
+from marmor.base.errors import UserError
 from marmor.base.pixels import to_bytes
 from marmor.diffusion import Discrete, State
 from marmor.figures import grid, save_png, strip
-from marmor.recipes.drawing import Drawn, draw_with_bar, states
-from marmor.recipes.models import Generator
+from marmor.recipes.drawing import Drawn, draw_with_bar, known, names_of, states
+from marmor.recipes.generators import Generator
 from marmor.training import Precision
 
 
@@ -27,8 +27,7 @@ def process_strip(
     generator: Generator, class_name: str, seed: int, frames: int = 6, number: int = 0
 ) -> Image.Image:
     """How image ``number`` of a class is carved out of noise, in ``frames`` frames."""
-    if class_name not in generator.class_names:
-        raise unknown_name("class", class_name, generator.class_names)
+    known(class_name, generator)
     most = generator.drawing.steps + 1
     if not 2 <= frames <= most:
         raise UserError(
@@ -43,7 +42,7 @@ def grid_command(
     generator: Generator, out: Path, columns: int, seed: int, precision: Precision
 ) -> Path:
     """Draws the grid of all classes and saves it."""
-    drawn = draw_with_bar(generator, generator.class_names, columns, seed, precision)
+    drawn = draw_with_bar(generator, names_of(generator), columns, seed, precision)
     save_png(class_grid(drawn, columns), out)
     return out
 

@@ -32,7 +32,8 @@ from marmor.metrics import Agreement, nearest
 from marmor.networks.summary import format_summary, summarise
 from marmor.recipes.digits import RECIPE, load_images
 from marmor.recipes.drawing import Drawn, as_images, draw_with_bar, write_images
-from marmor.recipes.models import Generator, LoadedJudge, find_judge, load_generator
+from marmor.recipes.generators import Generator
+from marmor.recipes.models import LoadedJudge, find_judge, load_generator
 from marmor.recipes.pictures import class_grid, process_strip
 from marmor.recipes.scoring import (
     Distance,

@@ -1,0 +1,163 @@
+"""What noise means to a model (S4): `marmor eta-grid` and `marmor interpolate`."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from marmor.base.errors import UserError, unknown_name
+from marmor.base.pixels import to_bytes
+from marmor.base.progress import progress_bar
+from marmor.base.seeds import torch_stream
+from marmor.data import Noises, read_noise, read_noises
+from marmor.diffusion import lerp, slerp
+from marmor.figures import grid, stack, strip
+from marmor.recipes.drawing import conditions_of, trajectory
+from marmor.recipes.generators import Generator, check_noise
+from marmor.recipes.wishes import times_of
+from marmor.training import Precision
+
+ETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+WAYS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {"slerp": slerp, "lerp": lerp}
+STEPS = 50
+
+
+@dataclass(frozen=True)
+class Alphas:
+    """Shares along the way between two noises, from ``first`` to ``last``."""
+
+    first: float = 0.0
+    last: float = 1.0
+    step: float = 0.1
+
+    @classmethod
+    def parse(cls, text: str) -> "Alphas":
+        """``0:1:0.1``; UserError for anything else, and for shares outside [0, 1]."""
+        try:
+            first, last, step = (float(part) for part in text.split(":"))
+        except ValueError:
+            raise UserError(
+                f"--alphas {text!r} should be first:last:step, for example 0:1:0.1."
+            ) from None
+        if not 0 <= first < last <= 1 or not 0 < step <= last - first:
+            raise UserError(
+                f"--alphas {text!r} should rise within 0 and 1 by a step, for example 0:1:0.1."
+            )
+        return cls(first, last, step)
+
+    def values(self) -> list[float]:
+        count = int((self.last - self.first) / self.step + 1e-9)
+        return [round(self.first + i * self.step, 9) for i in range(count + 1)]
+
+
+def noise_of(spec: str, generator: Generator) -> Tensor:
+    """One noise, float32 (C, H, W): from a file, or drawn anew where ``spec`` is a whole number, its seed."""
+    if spec.isdecimal():
+        return torch.randn(generator.image_shape, generator=torch_stream(int(spec), "noise"))
+    noise = read_noise(Path(spec))
+    check_noise(generator, noise[None], spec)
+    return noise
+
+
+def noises_of(folder: Path | None, count: int, generator: Generator) -> Noises:
+    """The first ``count`` noises of a folder, by name; those of the seeds 0, 1, … without a folder."""
+    if count < 1:
+        raise UserError(f"--columns must be at least 1, not {count}.")
+    if folder is None:
+        names = [str(seed) for seed in range(count)]
+        return Noises(tuple(names), torch.stack([noise_of(name, generator) for name in names]))
+    noises = read_noises(folder)
+    check_noise(generator, noises.values, str(folder))
+    return Noises(noises.names[:count], noises.values[:count])
+
+
+def eta_grid(
+    generator: Generator,
+    noises: Noises,
+    class_name: str,
+    etas: Sequence[float] = ETAS,
+    seed: int = 0,
+    precision: Precision = "auto",
+) -> Image.Image:
+    """DDIM from the same noises with more and more fresh noise: a row for each eta."""
+    rows: list[Tensor] = []
+    with progress_bar("sampling") as bar:
+        for done, eta in enumerate(etas):
+            how = replace(generator.drawing, solver="ddim", eta=eta)
+            stirred = replace(generator, drawing=how)
+            rows.append(from_noises(stirred, noises, class_name, seed, precision))
+            bar((done + 1) / len(etas))
+    pixels = to_bytes(torch.cat(rows))
+    labels = [f"η = {eta:g}" for eta in etas]
+    return grid(pixels, len(noises.names), scale_of(pixels), labels, noises.names)
+
+
+def interpolation(
+    generator: Generator,
+    ends: tuple[Tensor, Tensor],
+    class_name: str,
+    shares: Sequence[float],
+    ways: Iterable[str],
+    precision: Precision = "auto",
+) -> Image.Image:
+    """Images between two noises, one strip a way, the norm of each noise under its image.
+
+    Drawn by DDIM without fresh noise; every image shows the same class. The norms explain the pictures:
+    independent noises are nearly perpendicular, so the straight way loses norm in the middle, and what
+    is no longer as long as noise the denoiser does not take for noise.
+    """
+    still = replace(generator, drawing=replace(generator.drawing, solver="ddim", eta=0.0))
+    strips: list[Image.Image] = []
+    with progress_bar("sampling") as bar:
+        ways = list(ways)
+        for done, name in enumerate(ways):
+            between = torch.stack([WAYS[name](*ends, share) for share in shares])
+            names = tuple(f"{share:g}" for share in shares)
+            x = from_noises(still, Noises(names, between), class_name, 0, precision)
+            captions = [
+                f"{name} {share:g} ‖x‖ = {noise.norm():.1f}"
+                for share, noise in zip(shares, between, strict=True)
+            ]
+            strips.append(strip(to_bytes(x), captions, scale=scale_of(x)))
+            bar((done + 1) / len(ways))
+    return stack(strips)
+
+
+def check_ways(text: str) -> list[str]:
+    """``slerp,lerp`` → names of ways; UserError for one that is unknown."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in WAYS:
+            raise unknown_name("method", name, WAYS)
+    return names
+
+
+def from_noises(
+    generator: Generator, noises: Noises, class_name: str, seed: int, precision: Precision
+) -> Tensor:
+    """The images (N, C, H, W) that a model's own way of drawing reaches from each noise.
+
+    One at a time, each with fresh noise of its own where its way asks for some, so that an image
+    depends on nothing but its own noise.
+    """
+    times = times_of(generator.drawing, generator.denoiser.schedule)
+    finished: list[Tensor] = []
+    for name, noise in zip(noises.names, noises.values, strict=True):
+        stream = torch_stream(seed, "fresh", name)
+
+        def draw(x: Tensor, stream: torch.Generator = stream) -> Tensor:
+            return torch.randn(x.shape, generator=stream).to(x.device)
+
+        conditions = conditions_of(generator, class_name, 1)
+        for state in trajectory(generator, noise[None], conditions, times, draw, precision):
+            x = state.x
+        finished.append(x)
+    return torch.cat(finished)
+
+
+def scale_of(images: Tensor, wanted: int = 112) -> int:
+    """How much to enlarge images so that small ones are seen."""
+    return max(1, round(wanted / max(images.shape[2:])))

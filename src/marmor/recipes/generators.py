@@ -1,0 +1,53 @@
+"""A model that is ready to draw."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from marmor.base.errors import UserError
+from marmor.diffusion import Denoiser
+from marmor.recipes.designs import Drawing
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A denoiser, what it can be asked for, and how it is drawn from.
+
+    Args:
+        denoiser: in evaluation mode.
+        class_names: the classes it can be asked for; () for a model without any.
+        image_shape: (C, H, W) of the images it was trained on.
+        drawing: its own way of drawing.
+        origin: where it comes from, as a person wrote it.
+        sides: any sides that are multiples of this can be drawn; None: only those of image_shape.
+    """
+
+    denoiser: Denoiser
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    drawing: Drawing
+    origin: str
+    sides: int | None = None
+
+
+def check_noise(generator: Generator, noise: Tensor, where: str) -> None:
+    """Raises UserError where a model cannot start from noise (N, C, H, W)."""
+    channels, *sides = noise.shape[1:]
+    wanted, *own = generator.image_shape
+    if channels != wanted:
+        raise UserError(
+            f"{where} is noise of {channels} channels; {generator.origin} draws images of {wanted}."
+        )
+    if generator.sides is None and sides != own:
+        raise UserError(
+            f"{where} is noise of {_by(sides)}; {generator.origin} draws {_by(own)} only."
+        )
+    if generator.sides is not None and any(side % generator.sides for side in sides):
+        raise UserError(
+            f"{where} is noise of {_by(sides)}; {generator.origin} takes sides that are multiples of "
+            f"{generator.sides}."
+        )
+
+
+def _by(sides: list[int]) -> str:
+    return " × ".join(map(str, sides))

@@ -1,0 +1,105 @@
+"""eta-grid, interpolate and invert, on a tiny U-Net and on the shipped model."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from marmor.base.errors import UserError
+from marmor.base.pixels import to_bytes
+from marmor.cli import main
+from marmor.data import Noises
+from marmor.recipes.exploring import Alphas, check_ways, from_noises, noise_of, noises_of
+from marmor.recipes.models import load_generator
+
+MODEL = "pretrained:digits"
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("0:1:0.1", [i / 10 for i in range(11)]),
+        ("0.2:0.8:0.3", [0.2, 0.5, 0.8]),
+        ("0:1:0.4", [0, 0.4, 0.8]),
+    ],
+)
+def test_alphas(text: str, values: list[float]) -> None:
+    assert Alphas.parse(text).values() == pytest.approx(values)
+
+
+@pytest.mark.parametrize("text", ["0:1", "a:b:c", "1:0:0.1", "0:2:0.1", "0:1:0", "0:1:2"])
+def test_alphas_that_go_nowhere_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match="for example"):
+        Alphas.parse(text)
+
+
+def test_unknown_ways_are_refused_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="slerp"):
+        check_ways("slerp,slrp")
+
+
+def test_a_noise_is_a_seed_or_a_file(tmp_path: Path) -> None:
+    generator = load_generator(MODEL)
+    drawn = noise_of("3", generator)
+    torch.save(drawn, tmp_path / "00.pt")
+    assert torch.equal(noise_of(str(tmp_path / "00.pt"), generator), drawn)
+    assert not torch.equal(noise_of("4", generator), drawn)
+    torch.save(drawn[:, :20, :20], tmp_path / "00.pt")
+    with pytest.raises(UserError, match="20 × 20"):
+        noise_of(str(tmp_path / "00.pt"), generator)
+
+
+def test_an_image_depends_on_its_own_noise_only() -> None:
+    generator = load_generator(MODEL)
+    three = noises_of(None, 3, generator)
+    last = Noises(three.names[2:], three.values[2:])
+    whole = from_noises(generator, three, "7", 0, "fp32")
+    assert torch.equal(from_noises(generator, last, "7", 0, "fp32")[0], whole[2])
+
+
+def test_the_eta_grid_has_five_rows_and_the_noises_as_columns(tmp_path: Path) -> None:
+    out = tmp_path / "grid.png"
+    words = ["eta-grid", MODEL, "--columns", "2", "--class", "3", "--steps", "4", "--out", str(out)]
+    main(words)
+    first = out.read_bytes()
+    main(words)
+    assert out.read_bytes() == first
+    width, height = Image.open(out).size
+    assert height > 5 * 112 > 2 * 112 < width
+
+
+def test_interpolation_is_one_strip_above_the_other(tmp_path: Path) -> None:
+    out = tmp_path / "way.png"
+    words = f"interpolate {MODEL} --from 0 --to 1 --class 5 --alphas 0:1:0.5 --steps 4"
+    main([*words.split(), "--out", str(out)])
+    sheet = np.array(Image.open(out))
+    upper, lower = sheet[: len(sheet) // 2], sheet[len(sheet) // 2 :]
+    # The ends are the same in both; half-way they differ.
+    side = 112
+    assert np.array_equal(upper[6 : 6 + side, 6 : 6 + side], lower[6 : 6 + side, 6 : 6 + side])
+    assert not np.array_equal(upper[6 : 6 + side], lower[6 : 6 + side])
+
+
+def test_inversion_comes_back_and_writes_noises_that_draw_the_images(tmp_path: Path) -> None:
+    generator = load_generator(MODEL)
+    (tmp_path / "images").mkdir()
+    for name in ("3_001", "8_001"):
+        noise = Noises(("x",), noise_of(str(len(name)), generator)[None])
+        image = to_bytes(from_noises(generator, noise, name[0], 0, "fp32"))[0]
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / "images" / f"{name}.png")
+
+    def error(steps: int, corrections: int) -> float:
+        out = tmp_path / f"{steps}-{corrections}"
+        words = f"invert {MODEL} --steps {steps} --corrections {corrections}"
+        main([*words.split(), "--images", str(tmp_path / "images"), "--out", str(out)])
+        assert load_file(out / "3_001.safetensors")["noise"].shape == (3, 28, 28)
+        assert (out / "inversion.png").is_file()
+        rows = (out / "inversion.csv").read_text().split()
+        return float(rows[1].split(",")[1])
+
+    few, many, corrected = error(10, 0), error(60, 0), error(20, 8)
+    assert many < few / 3
+    assert corrected < few / 3

@@ -1,0 +1,180 @@
+"""Folders of diffusers: read, written, and the same images either way."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from marmor.base.conditions import ClassLabel
+from marmor.base.errors import UserError
+from marmor.base.pixels import to_bytes
+from marmor.diffusion import Denoiser, NoisePrediction, VelocityPrediction, linear_betas
+from marmor.networks.steps import InSteps
+from marmor.networks.unet import Shape, UNet
+from marmor.recipes.designs import Drawing
+from marmor.recipes.drawing import trajectory
+from marmor.recipes.generators import Generator
+from marmor.recipes.hub import load_hub, write_hub
+from marmor.recipes.models import load_generator
+from marmor.recipes.wishes import times_of
+
+peers = pytest.importorskip("diffusers")
+PLAIN = Drawing("ddim", 10, spacing="leading", guidance=1.0, guided_from=0.0, start=1.0, clip=None)
+
+
+def own(classes: int = 0, prediction=NoisePrediction, drawing: Drawing = PLAIN) -> Generator:
+    """A generator around a small U-Net with seeded random weights."""
+    torch.manual_seed(0)
+    kinds = {"class": classes} if classes else {}
+    network = UNet(Shape(3, (32, 64), (False, True), blocks=2, classes=kinds, groups=8))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            fan_in = parameter[0].numel() if parameter.ndim > 1 else 1
+            parameter.normal_(0, 1 / fan_in**0.5)
+    denoiser = Denoiser(
+        InSteps(network, 1000),
+        linear_betas(),
+        prediction(),
+        {"class": ClassLabel(classes)} if classes else {},
+    )
+    names = tuple("abcdefgh"[:classes])
+    return Generator(denoiser.eval(), names, (3, 16, 16), drawing, "a test", sides=2)
+
+
+def drawn(generator: Generator, noise: Tensor, label: int | None = None) -> Tensor:
+    conditions = {} if label is None else {"class": torch.full((len(noise),), label)}
+    times = times_of(generator.drawing, generator.denoiser.schedule)
+    *_, state = trajectory(generator, noise, conditions, times, precision="fp32")
+    return state.x
+
+
+def noise(count: int = 2) -> Tensor:
+    return torch.randn(count, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("solver", ["ddim", "dpm-solver++"])
+def test_diffusers_draws_the_same_images_from_what_marmor_writes(
+    solver, tmp_path: Path, monkeypatch
+) -> None:
+    generator = own(drawing=replace(PLAIN, solver=solver, spacing="trailing"))
+    write_hub(generator, tmp_path / "model")
+    pipeline = peers.DiffusionPipeline.from_pretrained(tmp_path / "model")
+    pipeline.set_progress_bar_config(disable=True)
+    start = noise()
+    for module in ("ddim.pipeline_ddim", "ddpm.pipeline_ddpm"):
+        path = f"diffusers.pipelines.{module}.randn_tensor"
+        monkeypatch.setattr(path, lambda *_, **__: start)
+    theirs = pipeline(batch_size=2, num_inference_steps=10, output_type="np").images
+    ours = to_bytes(drawn(generator, start)).permute(0, 2, 3, 1).numpy()
+    assert ours.std() > 10
+    assert abs(theirs * 255 - ours).max() <= 1
+
+
+@pytest.mark.parametrize("prediction", [NoisePrediction, VelocityPrediction])
+def test_what_marmor_writes_comes_back_the_same(prediction, tmp_path: Path) -> None:
+    generator = own(4, prediction, replace(PLAIN, guidance=2.0))
+    write_hub(generator, tmp_path / "model")
+    back = load_generator(str(tmp_path / "model"))
+    assert back.class_names == ("a", "b", "c", "d")
+    assert back.image_shape == (3, 16, 16)
+    assert back.sides == 2
+    back = replace(back, drawing=generator.drawing)
+    assert torch.allclose(drawn(back, noise(), 2), drawn(generator, noise(), 2), atol=1e-4)
+
+
+def test_a_folder_that_diffusers_saved_gives_its_images(tmp_path: Path, monkeypatch) -> None:
+    torch.manual_seed(1)
+    model = peers.UNet2DModel(
+        sample_size=16,
+        block_out_channels=(32, 64),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+    )
+    scheduler = peers.DDIMScheduler(clip_sample=False)
+    pipeline = peers.DDIMPipeline(model, scheduler)
+    pipeline.save_pretrained(tmp_path)
+    pipeline.set_progress_bar_config(disable=True)
+    start = noise()
+    monkeypatch.setattr(
+        "diffusers.pipelines.ddim.pipeline_ddim.randn_tensor", lambda *_, **__: start
+    )
+    theirs = pipeline(batch_size=2, num_inference_steps=50, output_type="np").images
+    generator = load_hub(tmp_path)
+    assert (generator.drawing.solver, generator.drawing.spacing) == ("ddim", "leading")
+    ours = to_bytes(drawn(generator, start)).permute(0, 2, 3, 1).numpy()
+    assert abs(theirs * 255 - ours).max() <= 1
+
+
+def test_a_conditional_folder_draws_its_classes_and_refuses_guidance(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = peers.UNet2DModel(
+        sample_size=16,
+        block_out_channels=(32,),
+        down_block_types=("DownBlock2D",),
+        up_block_types=("UpBlock2D",),
+        layers_per_block=1,
+        num_class_embeds=3,
+    )
+    model.save_pretrained(tmp_path / "unet")
+    peers.DDPMScheduler(prediction_type="v_prediction").save_pretrained(tmp_path / "scheduler")
+    generator = load_hub(tmp_path)
+    assert generator.class_names == ("0", "1", "2")
+    assert isinstance(generator.denoiser.prediction, VelocityPrediction)
+    few = replace(generator, drawing=replace(generator.drawing, steps=3))
+    assert (drawn(few, noise(), 0) - drawn(few, noise(), 1)).abs().max() > 0
+    guided = replace(few, drawing=replace(few.drawing, guidance=2.0))
+    with pytest.raises(UserError, match="never learned images without a class"):
+        drawn(guided, noise(), 0)
+
+
+def broken(folder: Path, change) -> Path:
+    write_hub(own(), folder)
+    change(folder)
+    return folder
+
+
+def edited(name: str, **values):
+    def change(folder: Path) -> None:
+        path = folder / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+    return change
+
+
+SCHEDULER = "scheduler/scheduler_config.json"
+WRONG = [
+    (edited("unet/config.json", _class_name="UNet2DConditionModel"), "only UNet2DModel"),
+    (edited(SCHEDULER, _class_name="DDIMSheduler"), "DDIMScheduler"),
+    (edited(SCHEDULER, prediction_type="x0"), "prediction"),
+    (edited(SCHEDULER, trained_betas=None, beta_schedule="exp"), "beta schedule"),
+    (edited(SCHEDULER, rescale_betas_zero_snr=True), "without signal"),
+    (lambda folder: (folder / SCHEDULER).unlink(), "does not exist"),
+    (lambda folder: (folder / "unet/config.json").write_text("{"), "cannot be read as JSON"),
+    (
+        lambda folder: (folder / "unet/diffusion_pytorch_model.safetensors").write_bytes(b"1234"),
+        "cannot be read by diffusers",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "wrong"), WRONG)
+def test_what_cannot_be_read_is_one_sentence(change, wrong: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=wrong) as caught:
+        load_generator(str(broken(tmp_path / "model", change)))
+    assert "\n" not in str(caught.value)
+
+
+def test_models_without_a_counterpart_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no counterpart in diffusers"):
+        write_hub(load_generator("pretrained:digits"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UserError, match="no pipeline of diffusers draws with unipc"):
+        write_hub(own(drawing=replace(PLAIN, solver="unipc")), tmp_path / "out")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("mine")
+    with pytest.raises(UserError, match="not an empty folder"):
+        write_hub(own(), tmp_path / "full")
