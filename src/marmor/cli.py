@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from marmor import __version__
 from marmor.base.errors import UserError, unknown_name
@@ -18,6 +18,7 @@ from marmor.recipes import (
     digits,
     exploring,
     exporting,
+    faces,
     hub,
     inverting,
     judge,
@@ -61,6 +62,15 @@ def train_digits(settings: Annotated[digits.DigitsSettings, arg(name="")]) -> No
     console.print(f"trained: {run.path}; draw from it and measure it: marmor report {run.path}")
 
 
+def train_faces(settings: Annotated[faces.FacesSettings, arg(name="")]) -> None:
+    """Train a diffusion model on images without classes, 64×64.
+
+    Example: marmor train faces --data faces --run runs/faces --minutes 30
+    """
+    run = faces.train(settings)
+    console.print(f"trained: {run.path}; draw from it and show it: marmor report {run.path}")
+
+
 def train_judge(settings: Annotated[judge.JudgeSettings, arg(name="")]) -> None:
     """Train a classifier that reads images and judges samples.
 
@@ -95,7 +105,7 @@ def sample(
     Example: marmor sample pretrained:digits --out digits --per-class 10
 
     Args:
-        model: a run folder, pretrained:NAME, or a ContextUnet checkpoint.
+        model: a run folder, pretrained:NAME, a file of weights, or a diffusers folder.
         out: folder for the images.
         per_class: images of each class.
         classes: comma-separated names, such as 0,1; all when left out.
@@ -145,7 +155,7 @@ def grid(
     Example: marmor grid pretrained:digits --out grid.png
 
     Args:
-        model: a run folder, pretrained:NAME, or a ContextUnet checkpoint.
+        model: a run folder, pretrained:NAME, a file of weights, or a diffusers folder.
         out: the PNG to write.
         columns: images of each class.
         seed: of the noises.
@@ -168,7 +178,7 @@ def strip(
     Example: marmor strip pretrained:digits --class 0 --frames 6 --out strip.png
 
     Args:
-        model: a run folder, pretrained:NAME, or a ContextUnet checkpoint.
+        model: a run folder, pretrained:NAME, a file of weights, or a diffusers folder.
         class_: what to draw.
         out: the PNG to write.
         frames: how many states to show, the first is noise, the last the image.
@@ -180,12 +190,18 @@ def strip(
     console.print(f"strip: {out}")
 
 
-def ddim(settings: Annotated[ddim_recipe.DdimSettings, arg(name="")]) -> None:
+def ddim(
+    settings: Annotated[OmitArgPrefixes[ddim_recipe.DdimSettings], arg(name="")],
+    class_: Annotated[str, arg(name="class")] = "",
+) -> None:
     """Draw from somebody else's U-Net and noises by DDIM, and compare with true images.
 
     Example: marmor ddim --unet UNet.pt --noises noises --out images --truth truth
+
+    Args:
+        class_: what a model with classes draws; nothing is said when left out.
     """
-    ddim_recipe.run(settings)
+    ddim_recipe.run(settings, class_)
 
 
 def eta_grid(
@@ -203,7 +219,7 @@ def eta_grid(
     Example: marmor eta-grid pretrained:digits --class 3 --out eta-grid.png
 
     Args:
-        model: a run folder, pretrained:NAME, or a file of weights.
+        model: a run folder, pretrained:NAME, a file of weights, or a diffusers folder.
         noises: a folder of NN.pt, NN.npy or NN.safetensors; those of the seeds 0, 1, … when left out.
         columns: how many of them.
         class_: what to draw; the first class when left out.
@@ -236,7 +252,7 @@ def interpolate(
     Example: marmor interpolate pretrained:digits --from 0 --to 1 --class 3
 
     Args:
-        model: a run folder, pretrained:NAME, or a file of weights.
+        model: a run folder, pretrained:NAME, a file of weights, or a diffusers folder.
         from_: a noise: NN.pt, NN.npy, NN.safetensors, or a whole number, the seed to draw it from.
         to: the other one.
         alphas: shares of the way, first:last:step.
@@ -265,10 +281,10 @@ def invert(
 ) -> None:
     """Find the noise from which a model draws given images, by DDIM backwards.
 
-    Example: marmor invert pretrained:digits --images digits --out noises
+    Example: marmor invert pretrained:digits --images ./photographs --out noises
 
     Args:
-        model: a run folder, pretrained:NAME, or a file of weights.
+        model: a run folder, pretrained:NAME, a file of weights, or a diffusers folder.
         images: a folder of images or any data; of labelled ones the class is kept.
         out: folder for the noises, inversion.csv and inversion.png.
         steps: of DDIM, there and back.
@@ -279,19 +295,25 @@ def invert(
 
 
 def report(
-    run: Positional[Path], judge: str | None = None, per_class: int = 100, seed: int = 1
+    run: Positional[Path],
+    judge: str | None = None,
+    per_class: int = 100,
+    seed: int = 1,
+    real: str | None = None,
 ) -> None:
     """Draw, measure and show a trained run: report.html and summary.json.
 
     Example: marmor report runs/first
 
     Args:
-        run: a run folder of `marmor train digits`.
+        run: a run folder of `marmor train digits` or `marmor train faces`.
         judge: a judge's run, pretrained:NAME, or file; the shipped one for digits.
-        per_class: images drawn and judged of each class.
+        per_class: images drawn and judged of each class, or in all where there are none.
         seed: of the images.
+        real: held-out real faces to compare with, for a run of faces.
     """
-    console.print(f"open the report: {reporting.report(run, judge, per_class, seed)}")
+    page = reporting.report(run, judge, per_class, seed, real=real)
+    console.print(f"open the report: {page}")
 
 
 def export(
@@ -376,7 +398,12 @@ def data_make_mnist_m(
 COMMANDS: dict[str, dict[str, Command]] = {
     "start": {"demo": demo, "list": list_},
     "data": {"data show": data_show, "data make mnist-m": data_make_mnist_m},
-    "make": {"train digits": train_digits, "train judge": train_judge, "resume": resume},
+    "make": {
+        "train digits": train_digits,
+        "train faces": train_faces,
+        "train judge": train_judge,
+        "resume": resume,
+    },
     "draw": {
         "sample": sample,
         "ddim": ddim,

@@ -21,14 +21,15 @@ class Evil:
 
 def test_all_formats_and_both_shapes_hold_the_same_noise(tmp_path: Path) -> None:
     torch.save(NOISE, tmp_path / "00.pt")
-    np.save(tmp_path / "01.npy", NOISE[0].double().numpy())
+    np.save(tmp_path / "01.npy", NOISE[0].double().numpy().astype(">f8"))
     save_file({"noise": NOISE}, tmp_path / "02.safetensors")
-    torch.save({"noise": NOISE[0], "seed": 3}, tmp_path / "03.pt")
+    torch.save({"noise": NOISE[0].clone().requires_grad_(), "seed": 3}, tmp_path / "03.pt")
     (tmp_path / "read me.txt").write_text("not a noise")
     noises = read_noises(tmp_path)
     assert noises.names == ("00", "01", "02", "03")
     assert torch.equal(noises.values, NOISE.expand(4, -1, -1, -1))
     assert noises.values.dtype == torch.float32
+    assert len(noises.fingerprint()) == 32
 
 
 def test_the_fingerprint_tells_names_and_values_apart(tmp_path: Path) -> None:
@@ -45,6 +46,7 @@ def test_the_fingerprint_tells_names_and_values_apart(tmp_path: Path) -> None:
     [
         (torch.zeros(4, 4), "floats of shape"),
         (torch.zeros(2, 3, 4, 4), "floats of shape"),
+        (torch.zeros(3, 0, 4), "floats of shape"),
         (torch.zeros(3, 4, 4, dtype=torch.uint8), "floats of shape"),
         (torch.full((3, 4, 4), torch.nan), "not finite"),
         ({"a": NOISE, "b": NOISE}, "no single tensor"),
@@ -66,7 +68,11 @@ def test_damaged_and_dangerous_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "code.pt").write_bytes(pickle.dumps(Evil(), protocol=2))
     np.save(tmp_path / "code.npy", np.array([Evil()]), allow_pickle=True)
     cases = [("short.pt", "cut short"), ("short.npy", "cut short"), ("empty.pt", "is empty")]
-    cases += [("code.pt", "holds code"), ("code.npy", "cut short"), ("none.pt", "does not exist")]
+    cases += [
+        ("code.pt", "holds code"),
+        ("code.npy", "Python objects"),
+        ("none.pt", "does not exist"),
+    ]
     for name, wrong in cases:
         with pytest.raises(UserError, match=wrong):
             read_noise(tmp_path / name)
@@ -82,5 +88,6 @@ def test_folders_that_cannot_be_drawn_from_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"01\.pt is of size 3 × 4 × 2, its neighbour 00\.pt"):
         read_noises(tmp_path)
     np.save(tmp_path / "00.npy", NOISE.numpy())
+    np.save(tmp_path / "00.more.npy", NOISE.numpy())  # sorted between the two
     with pytest.raises(UserError, match="two noises called 00"):
         read_noises(tmp_path)

@@ -18,6 +18,7 @@ from marmor.recipes import digits
 from marmor.recipes.drawing import as_images, draw
 from marmor.recipes.models import load_generator, load_judge
 from marmor.recipes.scoring import accuracy, judge_images
+from marmor.recipes.training_images import load_images
 from marmor.training import RunFolder, load_weights
 
 
@@ -34,19 +35,6 @@ def test_milestones_are_judged(run: Path) -> None:
     probed = [line for line in RunFolder(run).history() if "judge.accuracy" in line]
     assert len(probed) == 8
     assert probed[-1]["judge.accuracy"] > probed[0]["judge.accuracy"] - 0.1
-
-
-def test_every_epoch_sees_every_image_once() -> None:
-    order = torch.cat([digits.epoch_order(step, 7, 20, seed=0) for step in range(20)])
-    for epoch in range(7):
-        assert sorted(order[20 * epoch : 20 * epoch + 20].tolist()) == list(range(20))
-    assert order[:20].tolist() != order[20:40].tolist()
-
-
-def test_a_batch_larger_than_the_data_goes_round() -> None:
-    order = digits.epoch_order(0, 50, 20, seed=0)
-    assert len(order) == 50
-    assert sorted(order[:20].tolist()) == list(range(20))
 
 
 def train_in_a_process(data: Path, run: Path, *more: str) -> subprocess.Popen:
@@ -92,8 +80,8 @@ def test_mixed_and_odd_sizes_are_brought_to_one_that_works(tmp_path: Path) -> No
         (tmp_path / "odd" / label).mkdir(parents=True)
         Image.new("RGB", (side, 30)).save(tmp_path / "mixed" / label / "1.png")
         Image.new("RGB", (22, 22)).save(tmp_path / "odd" / label / "1.png")
-    mixed = digits.load_images(str(tmp_path / "mixed"), None)
+    mixed = load_images(str(tmp_path / "mixed"), None)
     assert mixed.size == (32, 32)
     assert mixed.notes
-    assert digits.load_images(str(tmp_path / "odd"), None).size == (24, 24)
-    assert digits.load_images(str(tmp_path / "odd"), 16).size == (16, 16)
+    assert load_images(str(tmp_path / "odd"), None).size == (24, 24)
+    assert load_images(str(tmp_path / "odd"), 16).size == (16, 16)

@@ -1,5 +1,6 @@
-"""eta-grid, interpolate and invert, on a tiny U-Net and on the shipped model."""
+"""eta-grid, interpolate and invert, on the shipped model."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from safetensors.torch import load_file
 from marmor.base.errors import UserError
 from marmor.base.pixels import to_bytes
 from marmor.cli import main
-from marmor.data import Noises
+from marmor.data import Noises, read_picture
 from marmor.recipes.exploring import Alphas, check_ways, from_noises, noise_of, noises_of
 from marmor.recipes.models import load_generator
+from marmor.recipes.pixel_errors import squared_error
 
 MODEL = "pretrained:digits"
 
@@ -103,3 +105,36 @@ def test_inversion_comes_back_and_writes_noises_that_draw_the_images(tmp_path: P
     few, many, corrected = error(10, 0), error(60, 0), error(20, 8)
     assert many < few / 3
     assert corrected < few / 3
+    # Whoever takes the written noise and draws from it gets the image.
+    how = replace(generator.drawing, solver="ddim", steps=60, guidance=1.0, clip=None)
+    plain = replace(generator, drawing=how)
+    noise = Noises(("x",), noise_of(str(tmp_path / "60-0" / "3_001.safetensors"), plain)[None])
+    back = to_bytes(from_noises(plain, noise, "3", 0, "fp32"))[0]
+    image = read_picture(tmp_path / "images" / "3_001.png")
+    assert squared_error(back, image) == pytest.approx(many, abs=0.01)
+
+
+def test_wrong_wishes_are_one_sentence_and_status_2(tmp_path: Path, capsys) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (28, 28)).save(tmp_path / "images" / "3_001.png")
+    torch.save(torch.randn(3, 20, 20), tmp_path / "small.pt")
+    invert = f"invert {MODEL} --images {tmp_path / 'images'} --out {tmp_path / 'out'}"
+    way = f"interpolate {MODEL} --from 0 --out {tmp_path / 'out'} --to"
+    cases = [
+        (f"{invert} --steps 0", "at least 1"),
+        (f"{invert} --corrections -1", "at least 0"),
+        (f"invert {MODEL} --images digits --out {tmp_path / 'out'}", "has 1 channels"),
+        (f"{way} {tmp_path / 'small.pt'}", "has 20 × 20 places"),
+        (f"{way} 1 --class 11", "class '11'"),
+        (f"{way} 1 --method nlerp", "method 'nlerp'"),
+        (f"eta-grid {MODEL} --columns 0", "at least 1"),
+        (f"eta-grid {MODEL} --noises {tmp_path / 'none'}", "not a folder"),
+    ]
+    for words, wrong in cases:
+        with pytest.raises(SystemExit) as stopped:
+            main(words.split())
+        error = capsys.readouterr().err
+        assert stopped.value.code == 2, words
+        assert wrong in error, (words, error)
+        assert len(error.strip().splitlines()) == 1
+        assert not (tmp_path / "out").exists()

@@ -10,14 +10,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from marmor.base.errors import UserError
+
 
 @dataclass(frozen=True)
 class ClassLabel:
-    """One of ``size`` classes. Encoded as int64 of shape (batch,); "none" is the value ``size``."""
+    """One of ``size`` classes. Encoded as int64 of shape (batch,); "none" is the value ``size``.
+
+    ``has_none`` is False for models that others trained without dropping labels: they have no "none",
+    and asking for it raises UserError.
+    """
 
     size: int
+    has_none: bool = True
 
     def none(self, count: int) -> Tensor:
+        if not self.has_none:
+            raise UserError(
+                "this model never learned images without a class; name a class, and draw with "
+                "--guidance 1."
+            )
         return torch.full((count,), self.size, dtype=torch.int64)
 
     def drop(self, values: Tensor, dropped: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """Files that are whole or absent, and paths that stay in their folder."""
 
-import hashlib
 import json
 import os
 import tempfile
@@ -67,15 +66,6 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} does not exist.") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}.") from error
-
-
-def digest(path: Path) -> str:
-    """32 hex digits of a file's content; UserError where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def inside(folder: Path, name: str) -> Path:

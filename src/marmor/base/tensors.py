@@ -46,8 +46,13 @@ def _read_safetensors(path: Path, what: str) -> dict[str, torch.Tensor]:
 
 def _read_numpy(path: Path, what: str) -> torch.Tensor:
     try:
-        return torch.from_numpy(np.load(path, allow_pickle=False))
-    except (ValueError, TypeError, EOFError, OSError) as error:
+        values = np.load(path, allow_pickle=False)
+        return torch.from_numpy(values.astype(values.dtype.newbyteorder("=")))
+    except Exception as error:  # zip's, the header's and the types' own errors among them
+        if "Object arrays" in str(error):
+            raise UserError(
+                f"{what} {path} holds Python objects, which may be code, and was not run; save numbers."
+            ) from error
         raise _unreadable(path, what, error) from error
 
 

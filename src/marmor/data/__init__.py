@@ -13,6 +13,7 @@ from marmor.data.imageset import ImageSet
 from marmor.data.join import join
 from marmor.data.mnist_m import make_mnist_m, read_photographs
 from marmor.data.noises import Noises, read_noise, read_noises
+from marmor.data.order import epoch_order
 from marmor.data.readers import read
 from marmor.data.squares import MixedSizesError
 from marmor.data.writers import write, write_splits
@@ -23,6 +24,7 @@ __all__ = [
     "MixedSizesError",
     "Noises",
     "describe",
+    "epoch_order",
     "join",
     "make_mnist_m",
     "photographs",

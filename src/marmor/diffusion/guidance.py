@@ -53,7 +53,8 @@ def guide(
         if guidance.rescale == 0:
             return Estimate(image, noise)
         conditional = estimate.image[: len(x)]
-        whole = conditional.std((1, 2, 3), keepdim=True) / image.std((1, 2, 3), keepdim=True)
+        spread = image.std((1, 2, 3), keepdim=True).clamp(min=1e-12)
+        whole = conditional.std((1, 2, 3), keepdim=True) / spread
         return _following(
             image * torch.lerp(torch.ones_like(whole), whole, guidance.rescale), x, t, schedule
         )

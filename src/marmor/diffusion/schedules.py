@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from marmor.base.steps import steps_at
+
 
 class Schedule(ABC):
     """Signal and noise levels as functions of time."""
@@ -113,7 +115,7 @@ class Discrete(Schedule):
 
     def _log_power_at(self, t: Tensor) -> Tensor:
         # On the CPU in float64, whatever the device: not every device has float64.
-        position = t.detach().cpu().double().clamp(0, 1) * self.steps
+        position = steps_at(t.detach().cpu().double().clamp(0, 1), self.steps)
         lower = position.floor().long()
         part = position - lower.double()
         low = self.log_power[lower]

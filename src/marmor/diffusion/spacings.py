@@ -5,7 +5,10 @@ from collections.abc import Sequence
 
 import torch
 
-from marmor.diffusion.schedules import Schedule
+from marmor.diffusion.schedules import Discrete, Schedule
+
+LARGEST = 1e6
+"""A ratio that is pure noise; schedules without signal at their end have none."""
 
 
 def uniform_times(steps: int, start: float = 1.0, end: float = 0.0) -> list[float]:
@@ -33,14 +36,23 @@ def trailing_times(steps: int, of: int) -> list[float]:
 
 
 def karras_times(
-    steps: int, schedule: Schedule, low: float = 0.002, high: float = 80.0, rho: float = 7.0
+    steps: int,
+    schedule: Schedule,
+    low: float | None = None,
+    high: float | None = None,
+    rho: float = 7.0,
 ) -> list[float]:
     """Ratios sigma/alpha between ``high`` and ``low`` whose rho-th roots are evenly spaced, then 0.
 
-    Karras et al. 2022, eq. 5. A ratio above the schedule's largest is that.
+    Karras et al. 2022, eq. 5. The ends are those of a table's first and last step when left out, and
+    0.002 and 80, as there, for continuous time. A ratio above the schedule's largest is that.
     """
-    largest = schedule.ratio(torch.ones((), dtype=torch.float64))
-    ends = torch.tensor([high, low], dtype=torch.float64).clamp(max=largest) ** (1 / rho)
+    largest = schedule.ratio(torch.ones((), dtype=torch.float64)).clamp(max=LARGEST)
+    if isinstance(schedule, Discrete):
+        first = torch.tensor(1 / schedule.steps, dtype=torch.float64)
+        low, high = low or schedule.ratio(first).item(), high or largest.item()
+    ends = torch.tensor([high or 80.0, low or 0.002], dtype=torch.float64).clamp(max=largest)
+    ends = ends ** (1 / rho)
     ratios = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, steps, dtype=torch.float64)) ** rho
     return [*schedule.time_at(ratios).tolist(), 0.0]
 

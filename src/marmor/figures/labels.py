@@ -19,14 +19,21 @@ def widest_word(labels: Iterable[str]) -> int:
 
 
 def wrap(label: str, limit: int) -> str:
-    """The label broken at blanks into lines of ``limit`` pixels, or of one longer word."""
+    """The label broken at blanks into lines of ``limit`` pixels, or of one longer word.
+
+    Where it has line breaks, it is broken there too.
+    """
+    return "\n".join(line for part in label.split("\n") for line in _lines(part, limit))
+
+
+def _lines(text: str, limit: int) -> list[str]:
     lines: list[str] = []
-    for word in label.split():
+    for word in text.split():
         if lines and width([f"{lines[-1]} {word}"]) <= limit:
             lines[-1] += f" {word}"
         else:
             lines.append(word)
-    return "\n".join(lines)
+    return lines
 
 
 def width(wrapped: Iterable[str]) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import NullLocator, PercentFormatter
 from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
@@ -20,6 +20,7 @@ from marmor.figures.style import HAIRLINE, INK, PALETTE, PAPER, SHADES, dress
 DPI = 192
 DOTTED = 12  # points up to which each of them is marked
 DASHES = ("-", "--", ":")  # the palette comes round with another dash
+ROOM = 6  # lines up to which the legend has room inside the plot
 NUMBERED = 24  # classes up to which a confusion matrix has room for its numbers
 
 
@@ -33,9 +34,11 @@ def curves(
 ) -> Image.Image:
     """One line per name over its (xs, ys); a legend where there are several. nan leaves a hole.
 
-    A few points are marked, many are not.
+    A few points are marked, many are not. Of many lines the legend stands beside the plot. On a
+    logarithmic x every x is written out, so there may be few.
     """
-    figure, axes = _figure(6.6, 3.8)
+    crowded = len(series) > ROOM
+    figure, axes = _figure(9.0, 4.6) if crowded else _figure(6.6, 3.8)
     for index, (name, (xs, ys)) in enumerate(series.items()):
         lap, colour = divmod(index, len(PALETTE))
         dash = DASHES[lap % len(DASHES)]
@@ -43,13 +46,17 @@ def curves(
         axes.plot(xs, ys, marker=marker, ls=dash, label=name, color=PALETTE[colour], lw=1.8, ms=4)
     if logx:
         axes.set_xscale("log")
+        marks = np.unique(np.concatenate([np.asarray(xs) for xs, _ in series.values()]))
+        axes.set_xticks(marks, [f"{mark:g}" for mark in marks])
+        axes.xaxis.set_minor_locator(NullLocator())
     if logy:
         axes.set_yscale("log")
     dress(axes, title, xlabel, ylabel)
     axes.grid(axis="y", color=HAIRLINE, linewidth=0.7)
     axes.margins(x=0.02)
     if len(series) > 1:
-        axes.legend(frameon=False, labelcolor=INK, fontsize=9)
+        beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if crowded else {}
+        axes.legend(frameon=False, labelcolor=INK, fontsize=9, **beside)
     return _picture(figure)
 
 

@@ -1,6 +1,7 @@
 """Measurement: features and class indices in, small records of float64 numbers out."""
 
 from marmor.metrics.agreement import Agreement, Share, agreement, share
+from marmor.metrics.faces import can_detect, count_faces
 from marmor.metrics.frechet import frechet_distance, frechet_floor
 from marmor.metrics.neighbours import Neighbours, nearest
 from marmor.metrics.statistics import Gaussian, gaussian
@@ -11,6 +12,8 @@ __all__ = [
     "Neighbours",
     "Share",
     "agreement",
+    "can_detect",
+    "count_faces",
     "frechet_distance",
     "frechet_floor",
     "gaussian",

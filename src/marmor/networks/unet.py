@@ -138,6 +138,11 @@ class UNet(nn.Module):
             zero(nn.Conv2d(width, shape.channels, 3, padding=1)),
         )
 
+    @property
+    def multiple(self) -> int:
+        """What the sides of an image must be multiples of, to be halved at every level."""
+        return 2 ** (len(self.shape.widths) - 1)
+
     def forward(self, x: Tensor, step: Tensor, conditions: Conditions) -> Tensor:
         """x (B, C, H, W), steps (B,), class indices (B,) by name → (B, C, H, W)."""
         embedding = self.time(step)
@@ -157,7 +162,7 @@ class UNet(nn.Module):
 
 
 def from_state_dict(state: Mapping[str, Tensor]) -> UNet:
-    """A U-Net of the shape that the weights have, without them; conditions are called "class"."""
+    """A U-Net of the shape that the weights have, with 32 groups, and without the weights."""
     return UNet(shape_of(state))
 
 

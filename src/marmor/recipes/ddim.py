@@ -1,78 +1,32 @@
 """DDIM with somebody else's U-Net and noises (S4): `marmor ddim`."""
 
-import csv
-import io
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 from rich.table import Table
 from torch import Tensor
 
-from marmor.base.conditions import none_of
+from marmor.base.conditions import Conditions, none_of
 from marmor.base.errors import UserError
-from marmor.base.files import atomic, digest, read_json, write_json, write_text
-from marmor.base.pixels import to_bytes
+from marmor.base.files import atomic, read_json, write_json
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import torch_stream
 from marmor.data import Noises, read_noises, read_picture
 from marmor.diffusion import Denoiser, Discrete, Estimate, State, ddim
+from marmor.networks.checkpoints import fingerprint
 from marmor.networks.steps import InSteps
-from marmor.recipes.drawing import bound, picture
+from marmor.recipes.conventions import Conventions
+from marmor.recipes.drawing import bound, conditions_of, device_of, picture
 from marmor.recipes.generators import Generator, check_noise
 from marmor.recipes.models import load_generator
+from marmor.recipes.pixel_errors import squared_error, tell_errors
 from marmor.training import Precision
 
 SETTINGS = "ddim.json"
-
-
-@dataclass(frozen=True)
-class Conventions:
-    """What scripts of DDIM do differently.
-
-    Args:
-        first: the lowest step visited: 1 (1, 21, … 981) or 0 (0, 20, … 980).
-        level: whether step t holds as much signal as alphas_cumprod[t] or as [t-1].
-        end: the signal at the end: one (a clean image) or first (alphas_cumprod[0]).
-        clip: keep the estimated image in [-1, 1]; the estimated noise stays as it is.
-        save_range: fixed ([-1, 1] becomes 0 … 255) or per-image (its least value becomes 0, its
-            largest 255).
-    """
-
-    first: Literal[1, 0] = 1
-    level: Literal["t", "t-1"] = "t"
-    end: Literal["one", "first"] = "one"
-    clip: bool = False
-    save_range: Literal["fixed", "per-image"] = "fixed"
-
-    @property
-    def offset(self) -> int:
-        """Step shown to the network less the number of its alpha-bar, counted from 1."""
-        return -1 if self.level == "t" else 0
-
-    def times(self, steps: int, of: int) -> list[float]:
-        """Where ``steps`` steps over a table of ``of`` stop; UserError where it has no such steps."""
-        if not 1 <= steps <= of:
-            raise UserError(f"--steps must lie between 1 and {of}, not {steps}.")
-        shown = [self.first + of // steps * i for i in range(steps)]
-        numbers = [step - self.offset for step in reversed(shown)]
-        if numbers[0] > of:
-            raise UserError(
-                f"--steps {steps} from --first {self.first} on reaches step {shown[-1]}, and the last "
-                f"is {of + self.offset}; take fewer steps or --first 0."
-            )
-        last = 1 if self.end == "first" else 0
-        return [number / of for number in numbers if number > last] + [last / of]
-
-    def bytes_of(self, x: Tensor) -> Tensor:
-        """Finished images (B, C, H, W) as uint8."""
-        if self.save_range == "fixed":
-            return to_bytes(x)
-        low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
-        return to_bytes(2 * (x - low) / (high - low).clamp(min=1e-12) - 1)
+USUAL = Conventions()
 
 
 @dataclass(frozen=True)
@@ -98,7 +52,7 @@ class DdimSettings:
     out: Path | None = None
     steps: int = 50
     eta: float = 0.0
-    how: Conventions = Conventions()
+    how: Conventions = USUAL
     truth: Path | None = None
     search: bool = False
     seed: int = 0
@@ -106,23 +60,30 @@ class DdimSettings:
     batch: int = 1
 
 
-def run(settings: DdimSettings) -> None:
-    """Draws an image from each noise, or finds the conventions that fit; prints what it did."""
+def run(settings: DdimSettings, class_name: str = "") -> None:
+    """Draws an image from each noise, or finds the conventions that fit; prints what it did.
+
+    ``class_name`` is what a model with classes draws; nothing is said when it is empty.
+    """
     _check(settings)
     generator, table = stepped(str(settings.unet))
     noises = read_noises(settings.noises)
-    check_noise(generator, noises.values, str(settings.noises))
-    settings.how.times(settings.steps, table.steps)  # refuses what cannot be walked
-    truth = _truths(settings.truth, noises) if settings.truth else {}
+    check_noise(generator, noises.values, f"noise in {settings.noises}")
+    conditions = said(generator, class_name)
     if settings.search:
-        _print_search(search(generator, noises, truth[noises.names[0]], settings))
+        assert settings.truth is not None
+        first = Noises(noises.names[:1], noises.values[:1])
+        truth = _truths(settings.truth, first)[first.names[0]]
+        _print_search(search(generator, first, conditions, truth, settings))
         return
     assert settings.out is not None
-    images = draw_images(generator, noises, settings, settings.out)
+    settings.how.times(settings.steps, table.steps)  # refuses what cannot be walked
+    truth = _truths(settings.truth, noises) if settings.truth else {}
+    images = draw_images(generator, noises, conditions, settings, settings.out)
     console.print(f"{len(images)} images → {settings.out}")
     if truth:
         errors = {name: squared_error(images[name], truth[name]) for name in images}
-        _write_errors(errors, settings.out / "mse.csv")
+        tell_errors(errors, settings.out / "mse.csv")
 
 
 def stepped(spec: str) -> tuple[Generator, Discrete]:
@@ -138,13 +99,17 @@ def stepped(spec: str) -> tuple[Generator, Discrete]:
 
 
 def draw_images(
-    generator: Generator, noises: Noises, settings: DdimSettings, out: Path
+    generator: Generator,
+    noises: Noises,
+    conditions: Conditions,
+    settings: DdimSettings,
+    out: Path,
 ) -> dict[str, Tensor]:
     """uint8 (C, H, W) from each noise, by name, written as NN.png batch after batch.
 
     What an earlier call with the same settings left in ``out`` is taken as it is.
     """
-    _begin(settings, noises, out)
+    _begin(generator, noises, conditions, settings, out)
     images = {
         name: read_picture(out / f"{name}.png")
         for name in noises.names
@@ -155,10 +120,10 @@ def draw_images(
     with progress_bar("sampling") as bar:
         for done, batch in enumerate(batches):
             names, x = [noises.names[i] for i in batch], noises.values[batch]
-            for step, state in enumerate(trajectory(generator, x, names, settings), start=1):
+            for step, state in enumerate(trajectory(generator, x, names, conditions, settings), 1):
                 x = state.x
                 bar((done + step / settings.steps) / len(batches))
-            for name, image in zip(names, settings.how.bytes_of(x), strict=True):
+            for name, image in zip(names, settings.how.bytes_of(x).cpu(), strict=True):
                 with atomic(out / f"{name}.png") as temporary:
                     picture(image).save(temporary, format="PNG")
                 images[name] = image
@@ -167,21 +132,27 @@ def draw_images(
 
 @torch.inference_mode()
 def trajectory(
-    generator: Generator, x: Tensor, names: Sequence[str], settings: DdimSettings
+    generator: Generator,
+    x: Tensor,
+    names: Sequence[str],
+    conditions: Conditions,
+    settings: DdimSettings,
 ) -> Iterator[State]:
-    """Every state after x; each image has fresh noise of its own."""
-    denoise, schedule = under(generator, settings.how, settings.precision, len(x))
+    """Every state after x; each image has fresh noise of its own, and all show the same."""
+    x = x.to(device_of(generator))
+    denoise, schedule = under(generator, settings.how, conditions, settings.precision, len(x))
     times = settings.how.times(settings.steps, schedule.steps)
     streams = [torch_stream(settings.seed, "ddim", name) for name in names]
 
     def draw(x: Tensor) -> Tensor:
-        return torch.stack([torch.randn(x.shape[1:], generator=stream) for stream in streams])
+        drawn = [torch.randn(x.shape[1:], generator=stream) for stream in streams]
+        return torch.stack(drawn).to(x.device)
 
     yield from ddim(denoise, x, times, schedule, draw, settings.eta)
 
 
 def under(
-    generator: Generator, how: Conventions, precision: Precision, count: int
+    generator: Generator, how: Conventions, conditions: Conditions, precision: Precision, count: int
 ) -> tuple[Callable[[Tensor, Tensor], Estimate], Discrete]:
     """The denoiser of ``count`` images under some conventions, as samplers take it, and its table."""
     own = generator.denoiser
@@ -191,7 +162,8 @@ def under(
     denoiser = Denoiser(network, own.schedule, own.prediction, own.kinds)
     plain = replace(generator.drawing, guidance=1.0, clip=None)
     changed = replace(generator, denoiser=denoiser.eval(), drawing=plain)
-    denoise = bound(changed, none_of(own.kinds, count), precision)
+    every = {name: values.expand(count) for name, values in conditions.items()}
+    denoise = bound(changed, every, precision)
     if not how.clip:
         return denoise, own.schedule
 
@@ -202,10 +174,21 @@ def under(
     return clipped, own.schedule
 
 
+def said(generator: Generator, class_name: str) -> Conditions:
+    """What one image is asked to show: a class, or, where none is named, nothing."""
+    if class_name:
+        return conditions_of(generator, class_name, 1)
+    return none_of(generator.denoiser.kinds, 1, device_of(generator))
+
+
 def search(
-    generator: Generator, noises: Noises, truth: Tensor, settings: DdimSettings
+    generator: Generator,
+    noises: Noises,
+    conditions: Conditions,
+    truth: Tensor,
+    settings: DdimSettings,
 ) -> list[tuple[float, Conventions]]:
-    """The squared error of the first image under all conventions, best first."""
+    """The squared error of the one image under all conventions that can be walked, best first."""
     ways = [
         Conventions(first=first, level=level, clip=clip)
         for first, level, clip in itertools.product((1, 0), ("t", "t-1"), (False, True))
@@ -217,28 +200,29 @@ def search(
             def watch(share: float, done: int = done) -> None:
                 bar((done + share) / len(ways))
 
-            finishes = _finishes(generator, noises, way, settings, watch)
+            try:
+                finishes = list(_finishes(generator, noises, conditions, way, settings, watch))
+            except UserError as error:
+                console.print(f"left out: {error}")
+                continue
             found += [(squared_error(image, truth), how) for image, how in finishes]
     return sorted(found, key=lambda pair: pair[0])
-
-
-def squared_error(image: Tensor, truth: Tensor) -> float:
-    """Mean squared error of two uint8 images of one shape, on 0 … 255."""
-    return (image.double() - truth.double()).square().mean().item()
 
 
 @torch.inference_mode()
 def _finishes(
     generator: Generator,
     noises: Noises,
+    conditions: Conditions,
     way: Conventions,
     settings: DdimSettings,
     watch: Callable[[float], None],
 ) -> Iterator[tuple[Tensor, Conventions]]:
-    """The first image under ``way``, with either end and either range: only the last step differs."""
-    denoise, schedule = under(generator, way, settings.precision, 1)
+    """The image under ``way``, with either end and either range: only the last step differs."""
+    denoise, schedule = under(generator, way, conditions, settings.precision, 1)
     times = way.times(settings.steps, schedule.steps)
-    states = [State(times[0], noises.values[:1], noises.values[:1])]
+    x = noises.values.to(device_of(generator))
+    states = [State(times[0], x, x)]
     for state in ddim(denoise, states[0].x, times, schedule):
         states.append(state)
         watch(len(states) / len(times))
@@ -248,7 +232,7 @@ def _finishes(
         ends["first"] = next(ddim(denoise, before.x, [before.time, first], schedule)).x
     for end, save_range in itertools.product(ends, ("fixed", "per-image")):
         how = replace(way, end=end, save_range=save_range)
-        yield how.bytes_of(ends[end])[0], how
+        yield how.bytes_of(ends[end])[0].cpu(), how
 
 
 def _check(settings: DdimSettings) -> None:
@@ -265,25 +249,25 @@ def _check(settings: DdimSettings) -> None:
         raise UserError("--out is missing; name the folder that the images go to.")
 
 
-def _begin(settings: DdimSettings, noises: Noises, out: Path) -> None:
+def _begin(
+    generator: Generator, noises: Noises, conditions: Conditions, settings: DdimSettings, out: Path
+) -> None:
     """Writes down how the images of ``out`` are made; refuses a folder with images made otherwise."""
     how = {
-        "unet": _identity(settings.unet),
+        "unet": fingerprint(generator.denoiser),
         "noises": noises.fingerprint(),
+        "shows": {name: values.tolist() for name, values in conditions.items()},
         **{name: getattr(settings, name) for name in ("steps", "eta", "seed", "precision")},
         **asdict(settings.how),
     }
     path = out / SETTINGS
+    if any((out / f"{name}.png").exists() for name in noises.names) and not path.is_file():
+        raise UserError(f"{out} holds images that `marmor ddim` did not make; name another folder.")
     if path.is_file() and read_json(path) != how:
         raise UserError(
             f"{out} holds images that were made otherwise ({SETTINGS} says how); name another folder."
         )
     write_json(path, how)
-
-
-def _identity(model: Path) -> str:
-    """What tells one model from another: the digest of a file; a folder's config, with its place."""
-    return digest(model) if model.is_file() else str(model)
 
 
 def _truths(folder: Path, noises: Noises) -> dict[str, Tensor]:
@@ -300,19 +284,6 @@ def _truths(folder: Path, noises: Noises) -> dict[str, Tensor]:
                 f"{tuple(noises.values.shape[1:])}."
             )
     return truths
-
-
-def _write_errors(errors: dict[str, float], path: Path) -> None:
-    table = Table("image", "mean squared error (0 … 255)", box=None)
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["image", "mse"])
-    for name, value in [*errors.items(), ("mean", sum(errors.values()) / len(errors))]:
-        table.add_row(name, f"{value:.4f}")
-        writer.writerow([name, value])
-    write_text(path, text.getvalue())
-    console.print(table)
-    console.print(f"written: {path}")
 
 
 def _print_search(found: list[tuple[float, Conventions]]) -> None:

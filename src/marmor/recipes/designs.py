@@ -73,6 +73,10 @@ class Design:
     ema: float
     drawing: Drawing
     weighting: MinSnr | None = None
+    sides: Callable[[Shape], int] | None = None
+    """Of what number all sides are multiples that can be drawn; None: only the trained ones can."""
+    needs_classes: bool = False
+    """Whether it draws nothing but images of classes."""
     guidance: Callable[[int], float] | None = None
     """The scale to draw with after so many images of training; the drawing's own where None."""
 
@@ -164,8 +168,11 @@ DESIGNS: dict[str, Design] = {
         times=UniformSteps(TABLE),
         batch_size=32,
         ema=0.995,
-        drawing=Drawing("dpm-solver++", 15, spacing="trailing", guided_from=0.0, start=1.0),
+        drawing=Drawing(
+            "dpm-solver++", 15, spacing="trailing", guided_from=0.0, start=1.0, clip=None
+        ),
         weighting=MinSnr(),
+        sides=lambda shape: 2 ** (len(unet_shape(shape, 0).widths) - 1),
     ),
     # The published recipe: T = 400, Adam 1e-4 with linear decay, batch 256, no EMA, w = 2.
     "context-unet": Design(
@@ -175,6 +182,7 @@ DESIGNS: dict[str, Design] = {
         times=UniformSteps(PUBLISHED_STEPS),
         batch_size=256,
         ema=0.0,
+        needs_classes=True,
         drawing=Drawing(
             "ddpm", PUBLISHED_STEPS, guidance=3.0, guided_from=0.0, start=1.0, clip=None
         ),

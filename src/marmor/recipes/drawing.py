@@ -74,7 +74,7 @@ def draw(
         return _last(states(generator, *job, seed=seed, precision=precision))
 
     drawn: list[Drawn] = []
-    threads = torch.get_num_threads() if _device(generator).type == "cpu" else 1
+    threads = torch.get_num_threads() if device_of(generator).type == "cpu" else 1
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         finished = pool.map(finish, jobs)
         try:
@@ -97,7 +97,7 @@ def states(
     precision: Precision = "auto",
 ) -> Iterator[State]:
     """Every state of the images ``numbers`` of one class, the starting noise first."""
-    device = _device(generator)
+    device = device_of(generator)
     streams = [torch_stream(seed, "image", class_name, number) for number in numbers]
 
     def noise(like: Tensor) -> Tensor:
@@ -121,17 +121,18 @@ def trajectory(
 ) -> Iterator[State]:
     """Every state on the way from the noise x (B, C, H, W), which comes first, along ``times``."""
     how, schedule = generator.drawing, generator.denoiser.schedule
+    x = x.to(device_of(generator))
     denoise = bound(generator, conditions, precision)
     yield State(times[0], x, torch.zeros_like(x))
     yield from SOLVERS[how.solver](denoise, x, times, schedule, draw, **options_of(how))
 
 
 def conditions_of(generator: Generator, class_name: str, count: int) -> Conditions:
-    """``count`` times the same class; nothing for a model without classes."""
+    """``count`` times the same class; nothing for a model without classes, whatever it is asked."""
+    label = known(class_name, generator)
     if not generator.class_names:
         return {}
-    label = known(class_name, generator)
-    return {"class": torch.full((count,), label, device=_device(generator))}
+    return {"class": torch.full((count,), label, device=device_of(generator))}
 
 
 def as_images(drawn: list[Drawn], generator: Generator) -> ImageSet:
@@ -172,7 +173,7 @@ def bound(
     generator: Generator, conditions: Conditions, precision: Precision
 ) -> Callable[[Tensor, Tensor], Estimate]:
     """The guided, clipped denoiser of these conditions, as samplers take it."""
-    how, denoiser, device = generator.drawing, generator.denoiser, _device(generator)
+    how, denoiser, device = generator.drawing, generator.denoiser, device_of(generator)
     number_format = resolve(precision, device)
 
     def in_precision(x: Tensor, t: Tensor, conditions: Conditions) -> Estimate:
@@ -186,7 +187,8 @@ def bound(
     return lambda x, t: denoise(x, t, conditions)
 
 
-def _device(generator: Generator) -> torch.device:
+def device_of(generator: Generator) -> torch.device:
+    """Where the weights lie; noise and conditions must lie there too."""
     return next(generator.denoiser.parameters()).device
 
 

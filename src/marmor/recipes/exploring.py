@@ -58,7 +58,7 @@ def noise_of(spec: str, generator: Generator) -> Tensor:
     if spec.isdecimal():
         return torch.randn(generator.image_shape, generator=torch_stream(int(spec), "noise"))
     noise = read_noise(Path(spec))
-    check_noise(generator, noise[None], spec)
+    check_noise(generator, noise[None], f"the noise {spec}")
     return noise
 
 
@@ -70,7 +70,7 @@ def noises_of(folder: Path | None, count: int, generator: Generator) -> Noises:
         names = [str(seed) for seed in range(count)]
         return Noises(tuple(names), torch.stack([noise_of(name, generator) for name in names]))
     noises = read_noises(folder)
-    check_noise(generator, noises.values, str(folder))
+    check_noise(generator, noises.values, f"noise in {folder}")
     return Noises(noises.names[:count], noises.values[:count])
 
 
@@ -109,6 +109,11 @@ def interpolation(
     independent noises are nearly perpendicular, so the straight way loses norm in the middle, and what
     is no longer as long as noise the denoiser does not take for noise.
     """
+    if ends[0].shape != ends[1].shape:
+        raise UserError(
+            f"between noises of {tuple(ends[0].shape)} and {tuple(ends[1].shape)} there is no way; "
+            "give two of one size."
+        )
     still = replace(generator, drawing=replace(generator.drawing, solver="ddim", eta=0.0))
     strips: list[Image.Image] = []
     with progress_bar("sampling") as bar:
@@ -118,7 +123,7 @@ def interpolation(
             names = tuple(f"{share:g}" for share in shares)
             x = from_noises(still, Noises(names, between), class_name, 0, precision)
             captions = [
-                f"{name} {share:g} ‖x‖ = {noise.norm():.1f}"
+                f"{name} {share:g}\n‖x‖ = {noise.norm():.1f}"
                 for share, noise in zip(shares, between, strict=True)
             ]
             strips.append(strip(to_bytes(x), captions, scale=scale_of(x)))
@@ -154,7 +159,7 @@ def from_noises(
         conditions = conditions_of(generator, class_name, 1)
         for state in trajectory(generator, noise[None], conditions, times, draw, precision):
             x = state.x
-        finished.append(x)
+        finished.append(x.cpu())
     return torch.cat(finished)
 
 

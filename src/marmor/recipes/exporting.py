@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from marmor.base.errors import UserError
 from marmor.base.files import atomic, write_json
 from marmor.recipes.designs import Drawing
-from marmor.recipes.folders import WEIGHTS_FILE
+from marmor.recipes.folders import DRAWING_RECIPES, WEIGHTS_FILE
 from marmor.recipes.wishes import Wishes, changed
 from marmor.training import RunFolder
 
@@ -24,7 +24,7 @@ def export(path: Path, out: Path, note: str = "", guidance: float | None = None)
     """
     changed(Drawing(), Wishes(guidance=guidance))  # refuses what cannot be drawn with
     run = RunFolder.open(path)
-    if guidance is not None and run.recipe != "digits":
+    if guidance is not None and run.recipe not in DRAWING_RECIPES:
         raise UserError(
             f"{path} is a run of the recipe {run.recipe!r}, which draws nothing; "
             "leave --guidance out."

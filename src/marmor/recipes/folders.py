@@ -11,6 +11,8 @@ from marmor.base.files import read_json
 from marmor.training import RunFolder, load_weights
 
 PRETRAINED = "pretrained:"
+DRAWING_RECIPES = ("digits", "faces")
+"""Recipes whose runs draw images."""
 WEIGHTS = Path(str(files("marmor") / "weights"))
 WEIGHTS_FILE = "model.safetensors"
 
@@ -28,10 +30,10 @@ class Stored(NamedTuple):
     images: int
 
 
-def open_folder(spec: str, recipe: str) -> Stored | None:
+def open_folder(spec: str, *recipes: str) -> Stored | None:
     """A run, an export or `pretrained:NAME`; None for a file.
 
-    Raises UserError where nothing is there, or where it is of another recipe.
+    Raises UserError where nothing is there, or where it is of none of the recipes.
     """
     if not spec.startswith(PRETRAINED):
         path = Path(spec)
@@ -46,7 +48,7 @@ def open_folder(spec: str, recipe: str) -> Stored | None:
         raise UserError(
             f"{spec} does not exist; name a run, a checkpoint file or one of {shipped}."
         )
-    run = RunFolder.open(path, recipe)
+    run = RunFolder.open(path, *recipes)
     exported = path / WEIGHTS_FILE
     weights = load_weights(exported) if exported.is_file() else run.average_weights()
     floats = {

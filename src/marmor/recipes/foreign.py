@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from marmor.base.conditions import ClassLabel, Condition
 from marmor.base.errors import UserError
 from marmor.diffusion import Denoiser, NoisePrediction, linear_betas
 from marmor.networks import context_unet, unet
-from marmor.networks.checkpoints import State, load_into, load_state, recognise
+from marmor.networks.checkpoints import State, load_into, load_state, recognise, without_prefix
 from marmor.networks.steps import InSteps
 from marmor.networks.unet import UNet
 from marmor.recipes.designs import DESIGNS, Drawing, as_published
@@ -34,17 +35,17 @@ def load_foreign(path: Path) -> Generator:
     if kind == "unet":
         network = _unet(state, path)
         shape = (network.shape.channels, SIDE, SIDE)
-        sides = 2 ** (len(network.shape.widths) - 1)
-        return Generator(as_ddpm(network).eval(), (), shape, DDIM, str(path), sides)
+        names = numbered(network.shape.classes.get("class", 0))
+        return Generator(as_ddpm(network).eval(), names, shape, DDIM, str(path), network.multiple)
     raise UserError(f"{path} holds a {kind}, which draws nothing; name a ContextUnet or a U-Net.")
 
 
-def as_ddpm(network: UNet, offset: int = -1) -> Denoiser:
-    """A U-Net that predicts noise along DDPM's 1000 linear betas.
-
-    ``offset`` says which step it is shown at alpha-bar number k = 1 … 1000: k + ``offset``.
-    """
-    return Denoiser(InSteps(network, TABLE, offset), linear_betas(TABLE), NoisePrediction(), {})
+def as_ddpm(network: UNet) -> Denoiser:
+    """A U-Net that predicts noise along DDPM's 1000 linear betas and counts their steps from 0."""
+    kinds: dict[str, Condition] = {
+        name: ClassLabel(count) for name, count in network.shape.classes.items()
+    }
+    return Denoiser(InSteps(network, TABLE), linear_betas(TABLE), NoisePrediction(), kinds)
 
 
 def numbered(count: int) -> tuple[str, ...]:
@@ -53,6 +54,13 @@ def numbered(count: int) -> tuple[str, ...]:
 
 
 def _unet(state: State, path: Path) -> UNet:
-    network = unet.from_state_dict(state)
-    load_into(network, state, str(path))
+    weights = without_prefix(state, "nn_model.")
+    try:
+        network = unet.from_state_dict(weights)
+    except (ValueError, IndexError, KeyError) as error:
+        raise UserError(
+            f"{path} holds a U-Net of a kind that cannot be built: {error}; widths must be multiples of "
+            "32 and every level must begin with a residual stage."
+        ) from error
+    load_into(network, weights, str(path))
     return network.eval()

@@ -31,20 +31,20 @@ class Generator:
 
 
 def check_noise(generator: Generator, noise: Tensor, where: str) -> None:
-    """Raises UserError where a model cannot start from noise (N, C, H, W)."""
+    """Raises UserError where a model cannot start from noise (N, C, H, W), which ``where`` names."""
     channels, *sides = noise.shape[1:]
     wanted, *own = generator.image_shape
     if channels != wanted:
         raise UserError(
-            f"{where} is noise of {channels} channels; {generator.origin} draws images of {wanted}."
+            f"{where} has {channels} channels; {generator.origin} draws images of {wanted}."
         )
     if generator.sides is None and sides != own:
         raise UserError(
-            f"{where} is noise of {_by(sides)}; {generator.origin} draws {_by(own)} only."
+            f"{where} has {_by(sides)} places; {generator.origin} draws {_by(own)} only."
         )
     if generator.sides is not None and any(side % generator.sides for side in sides):
         raise UserError(
-            f"{where} is noise of {_by(sides)}; {generator.origin} takes sides that are multiples of "
+            f"{where} has {_by(sides)} places; {generator.origin} takes sides that are multiples of "
             f"{generator.sides}."
         )
 

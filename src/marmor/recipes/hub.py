@@ -1,6 +1,7 @@
 """Folders of diffusers: `UNet2DModel` with a scheduler, read as generators and written from runs."""
 
-import json
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from marmor.base.conditions import ClassLabel, Conditions
+from marmor.base.conditions import ClassLabel, Condition, Conditions
 from marmor.base.errors import UserError, unknown_name
-from marmor.base.files import atomic, read_json, write_json
+from marmor.base.files import read_json, write_json
 from marmor.diffusion import (
     Denoiser,
     Discrete,
@@ -22,12 +23,6 @@ from marmor.diffusion import (
     Prediction,
     Schedule,
     VelocityPrediction,
-    cosine_betas,
-    from_betas,
-    linear_betas,
-    scaled_linear_betas,
-    sigmoid_betas,
-    zero_terminal_snr,
 )
 from marmor.networks import diffusers_names
 from marmor.networks.steps import InSteps
@@ -45,11 +40,6 @@ PREDICTIONS: dict[str, type[Prediction]] = {
     "sample": ImagePrediction,
     "v_prediction": VelocityPrediction,
 }
-TABLES = {
-    "linear": linear_betas,
-    "scaled_linear": scaled_linear_betas,
-    "sigmoid": sigmoid_betas,
-}
 SCHEDULERS: dict[str, tuple[Solver, int]] = {
     "DDPMScheduler": ("ddpm", 1000),
     "DDIMScheduler": ("ddim", 50),
@@ -58,143 +48,135 @@ SCHEDULERS: dict[str, tuple[Solver, int]] = {
     "EulerDiscreteScheduler": ("euler", 50),
     "HeunDiscreteScheduler": ("heun", 25),
 }
-"""The solver that each stands for, and how many steps are usual."""
+"""Schedulers over a table of steps, the solver that each stands for, and how many steps are usual."""
+
+FLOW = "FlowMatchEulerDiscreteScheduler"
+FLOW_STEPS = 1000
 
 PIPELINES = {"ddim": "DDIMPipeline", "ddpm": "DDPMPipeline", "dpm-solver++": "DDPMPipeline"}
 """Pipelines of diffusers without text that can call the scheduler of a solver."""
 
-FLOW = "FlowMatchEulerDiscreteScheduler"
+PLAIN = Drawing(guidance=1.0, guided_from=0.0, start=1.0, clip=None)
 
 
 class HubNetwork(nn.Module):
-    """A UNet2DModel as a network that counts time in steps; conditions are called "class"."""
+    """A UNet2DModel as a network that counts time in steps; its condition is called "class"."""
 
-    def __init__(self, unet: nn.Module, classes: int, has_none: bool) -> None:
+    def __init__(self, unet: nn.Module) -> None:
         super().__init__()
-        self.unet, self.classes, self.has_none = unet, classes, has_none
+        self.unet = unet
 
     def forward(self, x: Tensor, step: Tensor, conditions: Conditions) -> Tensor:
         """x (B, C, H, W), steps (B,), class indices (B,) → (B, C, H, W)."""
-        labels = conditions.get("class")
-        if labels is not None and not self.has_none and bool((labels == self.classes).any()):
-            raise UserError(
-                "this model never learned images without a class, so guidance has nothing to start "
-                "from; use --guidance 1."
-            )
-        return self.unet(x, step, labels).sample
+        return self.unet(x, step, conditions.get("class")).sample
 
 
 def is_hub(path: Path) -> bool:
     """Whether a folder looks like what diffusers saves."""
-    return (path / "model_index.json").is_file() or (path / UNET / "config.json").is_file()
+    if (path / "model_index.json").is_file() or (path / UNET / "config.json").is_file():
+        return True
+    config = path / "config.json"
+    return config.is_file() and "UNet2DModel" in str(read_json(config))
 
 
 def load_hub(path: Path) -> Generator:
-    """A folder with `unet/` and `scheduler/` as a generator.
+    """A folder with `unet/` and `scheduler/`, or with the files of both, as a generator.
 
-    Raises UserError where the extra `hub` is not installed, and for networks, schedulers and settings
-    that marmor has no counterpart for.
+    The network, its levels of noise and the meaning of its output are those of the folder. It is drawn
+    by marmor's own sampler of the kind that the scheduler is, unless a person says otherwise.
+
+    Raises UserError where the extra `hub` is not installed, and for networks and schedulers that marmor
+    has no counterpart for.
     """
-    config = read_json(path / UNET / "config.json")
-    if config.get("_class_name") != "UNet2DModel":
+    unet = _part(path, UNET)
+    told = read_json(unet / "config.json")
+    if told.get("_class_name") != "UNet2DModel":
+        raise UserError(f"{unet} holds a {told.get('_class_name')}; only UNet2DModel can be read.")
+    names, kinds = _classes(path, told)
+    model = _unet2d(unet)
+    config = model.config
+    if config["out_channels"] != config["in_channels"]:
         raise UserError(
-            f"{path / UNET} holds a {config.get('_class_name')}; only UNet2DModel can be read."
+            f"{unet} puts out {config['out_channels']} channels for {config['in_channels']}; networks "
+            "that learn variances cannot be read."
         )
-    model = _unet2d(path / UNET)
-    channels = model.config["in_channels"]
-    if model.config["out_channels"] != channels:
-        raise UserError(
-            f"{path / UNET} puts out {model.config['out_channels']} channels for {channels}; networks "
-            "that learn variances cannot be read yet."
-        )
-    schedule, prediction, offset, drawing = read_scheduler(
-        path / SCHEDULER / "scheduler_config.json"
-    )
-    embedded = model.config.get("num_class_embeds") or 0
-    names = tuple(str(index) for index in range(embedded))
-    if embedded and (path / CLASSES).is_file():
-        names = tuple(read_json(path / CLASSES)["class_names"])
-    kinds = {"class": ClassLabel(len(names))} if embedded else {}
-    steps = schedule.steps if isinstance(schedule, Discrete) else 1000
-    network = InSteps(HubNetwork(model, len(names), embedded > len(names)), steps, offset)
-    side = model.config["sample_size"] or 64
+    schedule, prediction, offset, drawing = read_scheduler(_part(path, SCHEDULER))
+    steps = schedule.steps if isinstance(schedule, Discrete) else FLOW_STEPS
+    network = InSteps(HubNetwork(model), steps, offset)
+    side = config["sample_size"] or 64
     height, width = (side, side) if isinstance(side, int) else side
     return Generator(
         Denoiser(network, schedule, prediction, kinds).eval(),
         names,
-        (channels, height, width),
+        (config["in_channels"], height, width),
         drawing,
         str(path),
-        sides=2 ** (len(model.config["block_out_channels"]) - 1),
+        sides=2 ** (len(config["block_out_channels"]) - 1),
     )
 
 
-def read_scheduler(path: Path) -> tuple[Schedule, Prediction, int, Drawing]:
-    """What a scheduler's config says: levels, prediction, step offset, and a way of drawing."""
-    config = read_json(path)
-    name = config.get("_class_name", "")
+def read_scheduler(folder: Path) -> tuple[Schedule, Prediction, int, Drawing]:
+    """What a scheduler says: levels, prediction, step offset, and a way of drawing."""
+    name = read_json(folder / "scheduler_config.json").get("_class_name", "")
+    if name not in SCHEDULERS and name != FLOW:
+        raise unknown_name("scheduler", name, [*SCHEDULERS, FLOW])
+    scheduler = _from_pretrained(name, folder)
+    config = scheduler.config
     if name == FLOW:
         return Flow(), FlowPrediction(), 0, replace(PLAIN, solver="euler", steps=50)
-    if name not in SCHEDULERS:
-        raise unknown_name("scheduler", name, [*SCHEDULERS, FLOW])
-    kind = config.get("prediction_type", "epsilon")
+    kind = config["prediction_type"]
     if kind not in PREDICTIONS:
         raise unknown_name("prediction", kind, PREDICTIONS)
-    schedule = _table(config)
+    schedule = Discrete(scheduler.alphas_cumprod)
     if kind == "epsilon" and schedule.signal(torch.ones(())) == 0:
         raise UserError(
-            f"{path} has a last step without signal and a network that predicts noise, which says "
+            f"{folder} has a last step without signal and a network that predicts noise, which says "
             "nothing about an image there; such a pair cannot draw."
         )
     solver, steps = SCHEDULERS[name]
-    spacing = "karras" if config.get("use_karras_sigmas") else config.get("timestep_spacing")
+    # Only for these two do diffusers' words for spacings mean what they mean here.
+    spacing = config["timestep_spacing"] if solver in ("ddim", "ddpm") else "trailing"
+    spacing = "karras" if config.get("use_karras_sigmas") else spacing
     clip = config.get("clip_sample_range", 1.0) if config.get("clip_sample") else None
-    drawing = replace(
-        PLAIN,
-        solver=solver,
-        steps=min(steps, schedule.steps),
-        spacing=spacing or "leading",
-        clip=clip,
-    )
-    return schedule, PREDICTIONS[kind](), -1, drawing
-
-
-PLAIN = Drawing(guidance=1.0, guided_from=0.0, start=1.0, clip=None)
+    steps = min(steps, schedule.steps)
+    drawing = replace(PLAIN, solver=solver, steps=steps, spacing=spacing, clip=clip)
+    return schedule, PREDICTIONS[config["prediction_type"]](), -1, drawing
 
 
 def write_hub(generator: Generator, out: Path) -> None:
     """Writes a folder that diffusers loads and that gives the same images.
 
-    Raises UserError for models that diffusers has no counterpart for, and where ``out`` holds
-    something already.
+    Models of classes come without a pipeline, since those of diffusers name no class: load the network
+    and the scheduler, and give ``class_labels``; the last one stands for none.
+
+    Raises UserError for models and ways of drawing that diffusers has no counterpart for, and where
+    ``out`` holds something already.
     """
-    network, schedule = generator.denoiser.network, generator.denoiser.schedule
-    inner = network.network if isinstance(network, InSteps) else network
-    kinds = {type(made): name for name, made in ((n, p()) for n, p in PREDICTIONS.items())}
-    prediction = kinds.get(type(generator.denoiser.prediction))
-    if not isinstance(inner, UNet) or not isinstance(schedule, Discrete) or prediction is None:
-        raise UserError(
-            f"{generator.origin} has no counterpart in diffusers; train with --network unet for that."
-        )
-    if generator.drawing.solver not in PIPELINES:
-        raise UserError(f"no pipeline of diffusers draws with {generator.drawing.solver}.")
+    network, schedule, prediction = _expressible(generator)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} exists and is not an empty folder; name a new one with --out.")
-    with atomic(out / UNET / "diffusion_pytorch_model.safetensors") as temporary:
-        save_file(diffusers_names.state_of(inner), temporary)
-    write_json(
-        out / UNET / "config.json", diffusers_names.config_of(inner, generator.image_shape[1])
-    )
-    scheduler = scheduler_config(generator.drawing, schedule, prediction)
-    write_json(out / SCHEDULER / "scheduler_config.json", scheduler)
-    index = {
-        "_class_name": PIPELINES[generator.drawing.solver],
-        UNET: ["diffusers", "UNet2DModel"],
-        SCHEDULER: ["diffusers", scheduler["_class_name"]],
-    }
-    write_json(out / "model_index.json", index)
-    if generator.class_names:
-        write_json(out / CLASSES, {"class_names": list(generator.class_names)})
+        raise UserError(f"{out} exists and is not an empty folder; name a new one.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+        folder = Path(temporary) / out.name
+        (folder / UNET).mkdir(parents=True)
+        weights = folder / UNET / "diffusion_pytorch_model.safetensors"
+        save_file(diffusers_names.state_of(network), weights)
+        config = diffusers_names.config_of(network, generator.image_shape[1])
+        write_json(folder / UNET / "config.json", config)
+        scheduler = scheduler_config(generator.drawing, schedule, prediction)
+        write_json(folder / SCHEDULER / "scheduler_config.json", scheduler)
+        if generator.class_names:
+            write_json(folder / CLASSES, {"class_names": list(generator.class_names)})
+        else:
+            index = {
+                "_class_name": PIPELINES[generator.drawing.solver],
+                UNET: ["diffusers", "UNet2DModel"],
+                SCHEDULER: ["diffusers", scheduler["_class_name"]],
+            }
+            write_json(folder / "model_index.json", index)
+        if out.exists():
+            out.rmdir()
+        shutil.move(folder, out)
 
 
 def scheduler_config(drawing: Drawing, schedule: Discrete, prediction: str) -> dict[str, Any]:
@@ -202,47 +184,86 @@ def scheduler_config(drawing: Drawing, schedule: Discrete, prediction: str) -> d
     name = next(name for name, (solver, _) in SCHEDULERS.items() if solver == drawing.solver)
     power = torch.exp(schedule.log_power)
     betas = 1 - power[1:] / power[:-1]
-    spacing = "trailing" if drawing.spacing == "uniform" else drawing.spacing
     return {
         "_class_name": name,
         "num_train_timesteps": schedule.steps,
         "trained_betas": betas.tolist(),
         "prediction_type": prediction,
-        "timestep_spacing": "trailing" if spacing == "karras" else spacing,
-        "use_karras_sigmas": spacing == "karras",
-        "clip_sample": drawing.clip is not None,
-        "clip_sample_range": drawing.clip or 1.0,
+        "timestep_spacing": drawing.spacing,
+        "clip_sample": False,
         "set_alpha_to_one": True,
         "variance_type": "fixed_large",
         "final_sigmas_type": "zero",
-        "algorithm_type": "sde-dpmsolver++" if drawing.eta else "dpmsolver++",
+        "algorithm_type": "dpmsolver++",
     }
 
 
-def _table(config: dict[str, Any]) -> Discrete:
-    """The table of signal that a scheduler's config describes."""
-    steps = config.get("num_train_timesteps", 1000)
-    if config.get("trained_betas") is not None:
-        table = from_betas(torch.tensor(config["trained_betas"], dtype=torch.float64))
-    elif config.get("beta_schedule", "linear") == "squaredcos_cap_v2":
-        table = cosine_betas(steps)
-    elif (kind := config.get("beta_schedule", "linear")) in TABLES:
-        ends = config.get("beta_start", 1e-4), config.get("beta_end", 0.02)
-        table = TABLES[kind](steps, *ends)
-    else:
-        raise unknown_name("beta schedule", kind, [*TABLES, "squaredcos_cap_v2"])
-    return zero_terminal_snr(table) if config.get("rescale_betas_zero_snr") else table
+def _expressible(generator: Generator) -> tuple[UNet, Discrete, str]:
+    """The network, the table and the prediction, by diffusers' word; UserError for what it lacks."""
+    denoiser, drawing = generator.denoiser, generator.drawing
+    network = denoiser.network.network if isinstance(denoiser.network, InSteps) else None
+    words = [word for word, kind in PREDICTIONS.items() if type(denoiser.prediction) is kind]
+    if not isinstance(network, UNet) or not isinstance(denoiser.schedule, Discrete) or not words:
+        raise UserError(
+            f"{generator.origin} has no counterpart in diffusers; train with --network unet for that."
+        )
+    shared = ("trailing", "leading") if drawing.solver == "ddim" else ("trailing",)
+    if (
+        drawing.solver not in PIPELINES
+        or drawing.spacing not in shared
+        or drawing.clip is not None
+        or drawing.eta
+    ):
+        raise UserError(
+            f"no pipeline of diffusers draws as {generator.origin} does: {drawing.solver}, "
+            f"{drawing.spacing} times, eta {drawing.eta:g}, clip {drawing.clip}."
+        )
+    return network, denoiser.schedule, words[0]
+
+
+def _part(path: Path, name: str) -> Path:
+    """A sub-folder, or the folder itself where all files lie together."""
+    return path / name if (path / name).is_dir() else path
+
+
+def _classes(path: Path, config: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Condition]]:
+    """Class names and the condition that a UNet2DModel takes; nothing for one without classes."""
+    if config.get("class_embed_type") is not None:
+        raise UserError(
+            f"{path} embeds its classes as {config['class_embed_type']}, which cannot be read."
+        )
+    embedded = config.get("num_class_embeds") or 0
+    if not embedded:
+        return (), {}
+    names = tuple(str(index) for index in range(embedded))
+    if (path / CLASSES).is_file():
+        told = read_json(path / CLASSES)
+        given = told.get("class_names") if isinstance(told, dict) else None
+        if not isinstance(given, list) or len(given) not in (embedded, embedded - 1):
+            raise UserError(f"{path / CLASSES} should name {embedded - 1} or {embedded} classes.")
+        names = tuple(map(str, given))
+    return names, {"class": ClassLabel(len(names), has_none=embedded > len(names))}
 
 
 def _unet2d(folder: Path) -> Any:
+    """The network; UserError where weights are missing, left over or of another shape."""
+    model, told = _from_pretrained("UNet2DModel", folder, output_loading_info=True)
+    for word, keys in told.items():
+        if keys:
+            raise UserError(f"{folder} does not fit its config.json: {word}: {next(iter(keys))}.")
+    return model
+
+
+def _from_pretrained(name: str, folder: Path, **options: Any) -> Any:
+    """What a class of diffusers reads from a folder on this disk."""
     try:
-        from diffusers.models.unets.unet_2d import UNet2DModel
+        import diffusers
     except ImportError:
         raise UserError(
             f"{folder} needs diffusers to be read; install it with: pip install 'marmor[hub]'"
         ) from None
     try:
-        return UNet2DModel.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, json.JSONDecodeError) as error:
-        reason = str(error).strip().splitlines()[0]
+        return getattr(diffusers, name).from_pretrained(folder, local_files_only=True, **options)
+    except Exception as error:  # whatever its many readers raise
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{folder} cannot be read by diffusers: {reason}") from error

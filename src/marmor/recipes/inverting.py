@@ -1,28 +1,27 @@
 """From images back to the noise that a model draws them from (S4): `marmor invert`."""
 
-import csv
-import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from rich.table import Table
 from safetensors.torch import save_file
 from torch import Tensor
 
-from marmor.base.conditions import Conditions
+from marmor.base.conditions import Conditions, none_of
 from marmor.base.errors import UserError
-from marmor.base.files import atomic, inside, write_text
+from marmor.base.files import atomic, inside
 from marmor.base.pixels import to_bytes, to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.data import ImageSet, read
 from marmor.diffusion import Estimate, ddim, ddim_inversion
 from marmor.figures import grid, save_png
-from marmor.recipes.drawing import bound
+from marmor.recipes.drawing import bound, conditions_of, device_of
+from marmor.recipes.exploring import scale_of
 from marmor.recipes.generators import Generator, check_noise
-from marmor.recipes.wishes import times_of
+from marmor.recipes.pixel_errors import squared_error, tell_errors
+from marmor.recipes.wishes import Wishes, changed, times_of
 from marmor.training import Precision
 
 SHOWN = 8
@@ -47,10 +46,11 @@ def invert(
     """Writes the noise of each image as NAME.safetensors, the way back as a table and a picture."""
     if corrections < 0:
         raise UserError(f"--corrections must be at least 0, not {corrections}.")
+    wishes = Wishes(solver="ddim", steps=steps, eta=0.0, guidance=1.0)
+    plain = replace(generator, drawing=replace(changed(generator.drawing, wishes), clip=None))
+    times_of(plain.drawing, plain.denoiser.schedule)  # refuses what cannot be walked
     images = read(spec, "train")
-    check_noise(generator, images.images, spec)
-    how = replace(generator.drawing, solver="ddim", steps=steps, eta=0.0, guidance=1.0, clip=None)
-    plain = replace(generator, drawing=how)
+    check_noise(generator, images.images, f"the images of {spec}, taken")
     found: list[Inverted] = []
     with progress_bar("inverting") as bar:
         for index, name in enumerate(_names(images)):
@@ -77,20 +77,21 @@ def there_and_back(
     denoise: Callable[[Tensor, Tensor], Estimate] = bound(generator, conditions, precision)
     schedule = generator.denoiser.schedule
     times = times_of(generator.drawing, schedule)
-    x = to_unit(images)
+    x = to_unit(images).to(device_of(generator))
     for state in ddim_inversion(denoise, x, times, schedule, corrections):
         x = state.x
     noise = x
     for state in ddim(denoise, noise, times, schedule):
         x = state.x
-    return noise, to_bytes(x)
+    return noise.cpu(), to_bytes(x).cpu()
 
 
 def _names(images: ImageSet) -> list[str]:
-    """File names without their ends, or numbers."""
-    if not images.names:
+    """File names without their ends, folders joined by _; numbers where there are none or two are alike."""
+    names = [str(Path(name).with_suffix("")).replace("/", "_") for name in images.names]
+    if len(set(names)) < len(images):
         return [f"{index:05d}" for index in range(len(images))]
-    return [str(Path(name).with_suffix("")) for name in images.names]
+    return names
 
 
 def _conditions(generator: Generator, images: ImageSet, index: int) -> Conditions:
@@ -100,27 +101,24 @@ def _conditions(generator: Generator, images: ImageSet, index: int) -> Condition
         return {}
     name = images.class_names[int(images.labels["class"][index])] if images.labels else ""
     if name not in generator.class_names:
-        return {"class": kinds["class"].none(1)}
-    return {"class": torch.tensor([generator.class_names.index(name)])}
+        return none_of(kinds, 1, device_of(generator))
+    return conditions_of(generator, name, 1)
 
 
 def _tell(images: Tensor, found: list[Inverted], out: Path) -> None:
-    """Prints and writes how far the way back misses, and shows some images with what came back."""
-    table = Table("image", "mean squared error (0 … 255)", "norm of the noise", box=None)
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["image", "mse", "norm"])
-    errors = []
-    for image, item in zip(images, found, strict=True):
-        errors.append((image.double() - item.back.double()).square().mean().item())
-        norm = item.noise.norm().item()
-        writer.writerow([item.name, errors[-1], norm])
-        table.add_row(item.name, f"{errors[-1]:.4f}", f"{norm:.1f}")
-    table.add_row("mean", f"{sum(errors) / len(errors):.4f}", "")
-    console.print(table)
-    write_text(out / "inversion.csv", text.getvalue())
+    """Tells and writes how far the way back misses, and shows some images with what came back."""
+    errors = {
+        item.name: squared_error(image, item.back)
+        for image, item in zip(images, found, strict=True)
+    }
+    tell_errors(errors, out / "inversion.csv")
+    norms = [item.noise.norm().item() for item in found]
+    usual = found[0].noise.numel() ** 0.5
+    console.print(
+        f"norm of the noises: {sum(norms) / len(norms):.1f} on average; {usual:.1f} is usual for noise"
+    )
     shown = found[:SHOWN]
     both = torch.cat([images[: len(shown)], torch.stack([item.back for item in shown])])
     rows = ["image", "drawn from its noise"]
-    save_png(grid(both, len(shown), row_labels=rows), out / "inversion.png")
-    console.print(f"{len(found)} noises → {out}; {out / 'inversion.csv'}, {out / 'inversion.png'}")
+    save_png(grid(both, len(shown), scale_of(both), rows), out / "inversion.png")
+    console.print(f"{len(found)} noises → {out}; picture: {out / 'inversion.png'}")

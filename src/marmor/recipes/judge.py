@@ -11,10 +11,10 @@ from marmor.base.errors import UserError
 from marmor.base.pixels import to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import derive, torch_stream
-from marmor.data import ImageSet, join
+from marmor.data import ImageSet, epoch_order, join
 from marmor.data.augment import augment
 from marmor.networks.judges import DigitJudge, Judge
-from marmor.recipes.digits import check_same_images, epoch_order, load_images
+from marmor.recipes.training_images import check_same_images, load_images
 from marmor.training import (
     Batch,
     Budget,

@@ -9,7 +9,7 @@ from marmor.networks import judges
 from marmor.networks.checkpoints import load_into, load_state
 from marmor.networks.judges import DigitJudge, Judge
 from marmor.recipes.designs import DESIGNS
-from marmor.recipes.folders import PRETRAINED, open_folder, pretrained
+from marmor.recipes.folders import DRAWING_RECIPES, PRETRAINED, open_folder, pretrained
 from marmor.recipes.foreign import load_foreign, numbered
 from marmor.recipes.generators import Generator
 from marmor.recipes.hub import is_hub, load_hub
@@ -38,10 +38,10 @@ class LoadedJudge:
 
 
 def load_generator(spec: str) -> Generator:
-    """A run folder of the recipe `digits`, `pretrained:NAME`, a file of weights, a diffusers folder."""
+    """A run that draws, an export, `pretrained:NAME`, a file of weights, or a diffusers folder."""
     if is_hub(Path(spec)):
         return load_hub(Path(spec))
-    folder = open_folder(spec, "digits")
+    folder = open_folder(spec, *DRAWING_RECIPES)
     if folder is None:
         return load_foreign(Path(spec))
     settings, weights, images = folder
@@ -53,7 +53,8 @@ def load_generator(spec: str) -> Generator:
     load_into(denoiser, weights, spec)
     drawing = replace(design.drawing_after(images), **settings.get("drawing", {}))
     names, shape = tuple(model["class_names"]), tuple(model["image_shape"])
-    return Generator(denoiser.eval(), names, shape, drawing, spec)
+    sides = design.sides(shape) if design.sides else None
+    return Generator(denoiser.eval(), names, shape, drawing, spec, sides)
 
 
 def load_judge(spec: str) -> LoadedJudge:

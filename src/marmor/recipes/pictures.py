@@ -17,8 +17,10 @@ from marmor.training import Precision
 
 
 def class_grid(drawn: Sequence[Drawn], columns: int) -> Image.Image:
-    """A row for each class, its first ``columns`` images beside each other."""
+    """A row for each class, its first ``columns`` images beside each other; of one class, a square."""
     names = list(dict.fromkeys(item.class_name for item in drawn))
+    if len(names) == 1:
+        return grid(torch.stack([item.image for item in drawn[: columns**2]]), columns)
     shown = [item.image for item in drawn if item.number <= columns]
     return grid(torch.stack(shown), columns, row_labels=names)
 
@@ -41,8 +43,9 @@ def process_strip(
 def grid_command(
     generator: Generator, out: Path, columns: int, seed: int, precision: Precision
 ) -> Path:
-    """Draws the grid of all classes and saves it."""
-    drawn = draw_with_bar(generator, names_of(generator), columns, seed, precision)
+    """Draws the grid of all classes, or a square of images without any, and saves it."""
+    each = columns if generator.class_names else columns**2
+    drawn = draw_with_bar(generator, names_of(generator), each, seed, precision)
     save_png(class_grid(drawn, columns), out)
     return out
 

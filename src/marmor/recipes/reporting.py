@@ -1,8 +1,7 @@
 """From a trained run to a page: samples, figures, numbers, report.html and summary.json."""
 
-import shlex
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,6 @@ from marmor.base.pixels import to_unit
 from marmor.base.progress import console
 from marmor.base.seeds import torch_stream
 from marmor.figures import (
-    Picture,
-    Report,
-    Section,
-    Table,
-    Text,
     bars,
     confusion,
     curves,
@@ -28,52 +22,30 @@ from marmor.figures import (
     save_png,
     write,
 )
-from marmor.metrics import Agreement, nearest
+from marmor.metrics import can_detect, nearest
 from marmor.networks.summary import format_summary, summarise
-from marmor.recipes.digits import RECIPE, load_images
-from marmor.recipes.drawing import Drawn, as_images, draw_with_bar, write_images
+from marmor.recipes import faces as faces_recipe
+from marmor.recipes.drawing import Drawn, as_images, draw_with_bar, names_of, write_images
+from marmor.recipes.face_shares import FaceShares, face_shares
+from marmor.recipes.folders import DRAWING_RECIPES
 from marmor.recipes.generators import Generator
 from marmor.recipes.models import LoadedJudge, find_judge, load_generator
+from marmor.recipes.page import Findings, Measured, page
 from marmor.recipes.pictures import class_grid, process_strip
 from marmor.recipes.scoring import (
-    Distance,
     accuracy,
     distance_figures,
     figures_of,
     judge_images,
-    percent,
     real_features,
 )
+from marmor.recipes.training_images import load_unlabelled
 from marmor.training import RunFolder
 
 GRID_COLUMNS = 10
 NEIGHBOURS_OF = 6
 NEIGHBOURS = 4
 BANK = 20_000
-REFERENCES = (
-    "Ho, Jain, Abbeel: Denoising Diffusion Probabilistic Models, 2020 (arXiv 2006.11239).",
-    "Ho, Salimans: Classifier-Free Diffusion Guidance, 2022 (arXiv 2207.12598).",
-    "Lipman et al.: Flow Matching for Generative Modeling, 2023 (arXiv 2210.02747).",
-    "Karras et al.: Elucidating the Design Space of Diffusion-Based Generative Models, 2022 "
-    "(arXiv 2206.00364).",
-    "Lu et al.: DPM-Solver++, 2022 (arXiv 2211.01095).",
-    "Kynkäänniemi et al.: Applying Guidance in a Limited Interval, 2024 (arXiv 2404.07724).",
-    "Hoogeboom, Heek, Salimans: simple diffusion, 2023 (arXiv 2301.11093).",
-    "Peebles, Xie: Scalable Diffusion Models with Transformers, 2023 (arXiv 2212.09748).",
-    "Jordan et al.: Muon, 2024 (kellerjordan.github.io/posts/muon).",
-    "Heusel et al.: GANs Trained by a Two Time-Scale Update Rule, 2017 (arXiv 1706.08500): the "
-    "Fréchet distance.",
-    "Ganin et al.: Domain-Adversarial Training of Neural Networks, 2016 (arXiv 1505.07818): MNIST-M.",
-)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a judge says of a run's samples."""
-
-    agreement: Agreement
-    unguided: Agreement
-    distance: Distance | None
 
 
 def report(
@@ -82,39 +54,53 @@ def report(
     per_class: int = 100,
     seed: int = 1,
     beside: str | None = None,
+    real: str | None = None,
 ) -> Path:
-    """Draws, measures and shows a run of the recipe `digits`; returns the page.
+    """Draws, measures and shows a run; returns the page.
 
     Args:
         path: the run folder.
         judge: a judge's run, file or shipped name; the shipped one for digits when left out.
-        per_class: images drawn and judged of each class.
+        per_class: images drawn and judged of each class, or in all where there are none.
         seed: of the images; other than the training's own.
         beside: another generator whose grid is shown beside this one's.
+        real: held-out real faces, for a run of faces; its data's own when left out.
     """
-    run = RunFolder.open(path, RECIPE)
+    run = RunFolder.open(path, *DRAWING_RECIPES)
     generator = load_generator(str(path))
-    reader = find_judge(judge, generator.class_names)
+    reader = find_judge(judge, generator.class_names) if generator.class_names else None
     started = time.perf_counter()
-    drawn = draw_with_bar(generator, generator.class_names, per_class, seed, "auto")
+    drawn = draw_with_bar(generator, names_of(generator), per_class, seed, "auto")
     seconds = time.perf_counter() - started
     for earlier in (*path.glob("samples/*.png"), *path.glob("figures/*.png")):
         earlier.unlink()
     write_images(drawn, path / "samples")
 
     measured = _measure(run, generator, reader, drawn, per_class, seed) if reader else None
-    figures = _figures(run, generator, drawn, seconds, measured, reader)
+    faces = _faces(run, drawn, real)
+    figures = _figures(run, generator, drawn, seconds, measured, faces)
     write_json(path / "summary.json", figures)
-    images = _pictures(run, generator, drawn, seed, measured, reader)
+    images = _pictures(run, generator, drawn, seed, measured)
     if beside is not None:
         images["beside"] = _beside(beside, seed)
     for name, image in images.items():
         save_png(image, path / "figures" / f"{name}.png")
-    summary_text = _model_summary(generator)
-    write_text(path / "figures" / "model.txt", summary_text + "\n")
-    page = path / "report.html"
-    write(_page(run, generator, figures, images, measured, reader, summary_text, beside), page)
-    return page
+    network = _model_summary(generator)
+    write_text(path / "figures" / "model.txt", network + "\n")
+    found = Findings(run, generator, figures, images, network, measured, faces, beside)
+    write(page(found), path / "report.html")
+    return path / "report.html"
+
+
+def _faces(run: RunFolder, drawn: list[Drawn], real: str | None) -> FaceShares | None:
+    """How often a face is found in a run of faces; None for others, and where no detector is installed."""
+    if run.recipe != faces_recipe.RECIPE:
+        return None
+    if not can_detect():
+        console.print("no detector of faces is installed: pip install 'marmor[faces]'")
+        return None
+    images = torch.stack([item.image for item in drawn])
+    return face_shares(images, run.config["settings"]["asked"]["data"], real)
 
 
 def _measure(
@@ -138,6 +124,7 @@ def _measure(
         console.print(f"no Fréchet distance: {error}")
         found = None
     return Measured(
+        reader,
         accuracy(reader, images, reading),
         accuracy(reader, unguided, judge_images(reader, unguided)),
         found,
@@ -150,7 +137,7 @@ def _figures(
     drawn: list[Drawn],
     seconds: float,
     measured: Measured | None,
-    reader: LoadedJudge | None,
+    faces: FaceShares | None,
 ) -> dict[str, Any]:
     """summary.json: flat figures under dotted names."""
     figures: dict[str, Any] = {
@@ -168,8 +155,10 @@ def _figures(
             "train.images_per_second": last["images"] / last["seconds"],
             "train.loss": last["loss"],
         }
-    if measured is not None and reader is not None:
-        figures |= figures_of(measured.agreement, reader.class_names)
+    if faces is not None:
+        figures |= faces.figures()
+    if measured is not None:
+        figures |= figures_of(measured.agreement, measured.reader.class_names)
         figures["judge.accuracy.unguided"] = measured.unguided.overall.value
         if measured.distance is not None:
             figures |= distance_figures(measured.distance)
@@ -182,11 +171,11 @@ def _pictures(
     drawn: list[Drawn],
     seed: int,
     measured: Measured | None,
-    reader: LoadedJudge | None,
 ) -> dict[str, Image.Image]:
+    names = names_of(generator)
     images = {
-        "grid": class_grid(drawn, min(GRID_COLUMNS, len(drawn) // len(generator.class_names))),
-        "process": process_strip(generator, generator.class_names[0], seed),
+        "grid": class_grid(drawn, min(GRID_COLUMNS, len(drawn) // len(names))),
+        "process": process_strip(generator, names[0], seed),
         "neighbours": _neighbours(run, drawn),
     }
     if history := run.history():
@@ -199,8 +188,8 @@ def _pictures(
         read_right = [100 * line["judge.accuracy"] for line in probed]
         series = {"accuracy": ([line["seconds"] / 60 for line in probed], read_right)}
         images["accuracy"] = curves(series, "minutes of training", "% read right", "Accuracy")
-    if measured is not None and reader is not None:
-        names, result = reader.class_names, measured.agreement
+    if measured is not None:
+        names, result = measured.reader.class_names, measured.agreement
         shares = [(part.value, part.low, part.high) for part in result.per_class]
         images["classes"] = bars(names, shares, "Read as asked, by class (95 % intervals)")
         images["confusion"] = confusion(result.confusion, names, "Asked and read")
@@ -210,14 +199,14 @@ def _pictures(
 def _neighbours(run: RunFolder, drawn: list[Drawn]) -> Image.Image:
     """Some samples beside the training images nearest in pixels."""
     asked = run.config["settings"]["asked"]
-    data = load_images(asked["data"], asked["size"])
+    data = load_unlabelled(asked["data"], asked["size"])
     order = torch.randperm(len(data), generator=torch_stream(0, "neighbours"))[:BANK]
     bank = data.images[order]
-    classes = list(dict.fromkeys(item.class_name for item in drawn))[:NEIGHBOURS_OF]
-    firsts = [next(item for item in drawn if item.class_name == name) for name in classes]
+    firsts = sorted(drawn, key=lambda item: item.number)[:NEIGHBOURS_OF]
     samples = torch.stack([item.image for item in firsts])
     found = nearest(_flat(samples), _flat(bank), min(NEIGHBOURS, len(bank)))
-    return pairs(samples, bank[found.indices], row_labels=classes)
+    names = [item.file_name.removesuffix(".png") for item in firsts]
+    return pairs(samples, bank[found.indices], row_labels=names)
 
 
 def _flat(images: Tensor) -> Tensor:
@@ -237,208 +226,3 @@ def _model_summary(generator: Generator) -> str:
         {name: kind.none(1) for name, kind in generator.denoiser.kinds.items()},
     )
     return format_summary(summarise(generator.denoiser.network, *example))
-
-
-def _page(
-    run: RunFolder,
-    generator: Generator,
-    figures: dict[str, Any],
-    images: dict[str, Image.Image],
-    measured: Measured | None,
-    reader: LoadedJudge | None,
-    summary_text: str,
-    beside: str | None,
-) -> Report:
-    return Report(
-        title=f"{run.path.name}: images on request",
-        lead=_lead(run, generator, figures),
-        headline=_headline(figures, measured),
-        sections=[
-            _drawn_section(generator, images, beside),
-            _judged_section(images, measured, reader),
-            _training_section(images, summary_text),
-        ],
-        facts=_facts(run, generator, reader),
-        commands=_commands(run),
-        files=_files(run),
-        references=REFERENCES,
-    )
-
-
-def _lead(run: RunFolder, generator: Generator, figures: dict[str, Any]) -> str:
-    data = run.config["settings"]["data"]
-    asked = run.config["settings"]["asked"]
-    minutes = figures.get("train.minutes", 0.0)
-    return (
-        f"A diffusion model trained from nothing for {minutes:.1f} minutes on {data['count']:,} "
-        f"images of {asked['data']} in {len(generator.class_names)} classes. Every image on this "
-        "page that is not called a training image was drawn by the model."
-    )
-
-
-def _headline(figures: dict[str, Any], measured: Measured | None) -> list[tuple[str, str, str]]:
-    cards = []
-    if measured is not None:
-        overall = measured.agreement.overall
-        interval = f"95 % interval {100 * overall.low:.1f} to {100 * overall.high:.1f} %"
-        cards.append(
-            ("read as asked", f"{100 * overall.value:.1f} %", f"{interval}; {overall.count} images")
-        )
-        unguided = percent(measured.unguided.overall)
-        cards.append(
-            ("without guidance", unguided.split(" (")[0], "how well the model itself fits")
-        )
-        if measured.distance is not None:
-            found = measured.distance
-            note = f"on judge features; {found.floor:.3f} for as many real training images"
-            cards.append(("Fréchet distance", f"{found.value:.3f}", note))
-    speed = figures["sample.images"] / figures["sample.seconds"]
-    cards.append(
-        ("drawn a second", f"{speed:.0f}", f"{figures['sample.calls']} network calls each")
-    )
-    return cards
-
-
-def _drawn_section(
-    generator: Generator, images: dict[str, Image.Image], beside: str | None
-) -> Section:
-    how = generator.drawing
-    items: list[Picture | Table | Text] = [
-        Picture(
-            "Ten by ten",
-            "Rows are the classes asked for, columns are other noises.",
-            "Grid of generated images, one row for each class.",
-            images["grid"],
-        ),
-        Picture(
-            "Carved out of noise",
-            f"The first image of class {generator.class_names[0]!r} at six times, noise to image.",
-            "Six frames from noise to a finished image.",
-            images["process"],
-        ),
-    ]
-    if "beside" in images:
-        items.append(
-            Picture(
-                "Beside it: the model that ships with marmor",
-                f"{beside}, trained for longer and on more images than the one above "
-                "(see docs/digits.md for what it was trained on).",
-                "Grid of images generated by the shipped model.",
-                images["beside"],
-            )
-        )
-    lead = (
-        f"Drawn with {how.solver}, {how.steps} steps, guidance {how.guidance:g} while "
-        f"{how.guided_from:g} ≤ t ≤ {how.guided_to:g}."
-    )
-    return Section("What it draws", lead, items)
-
-
-def _judged_section(
-    images: dict[str, Image.Image], measured: Measured | None, reader: LoadedJudge | None
-) -> Section:
-    items: list[Picture | Table | Text] = []
-    if measured is None or reader is None:
-        lead = (
-            "No judge knows these classes, so nothing is claimed about them. Train one with "
-            "`marmor train judge --data …` and pass it with --judge."
-        )
-    else:
-        lead = (
-            f"The judge {reader.origin} reads every image; what it reads is compared with what was "
-            "asked. A judge errs too, and guidance favours typical images, so this can lie above "
-            "what it gets on real ones."
-        )
-        items += [
-            Picture(
-                "By class",
-                "Share read as the class asked for, with 95 % Wilson intervals.",
-                "Bar chart of accuracy for each class.",
-                images["classes"],
-            ),
-            Picture(
-                "What is taken for what",
-                "Rows: asked for. Columns: read.",
-                "Confusion matrix of classes asked for and read.",
-                images["confusion"],
-            ),
-        ]
-    items.append(
-        Picture(
-            "Nearest training images",
-            "Generated images at the left, beside the training images nearest in pixels: a model "
-            "that copies would show the same picture twice.",
-            "Generated images beside their nearest training images.",
-            images["neighbours"],
-        )
-    )
-    return Section("What a judge reads", lead, items)
-
-
-def _training_section(images: dict[str, Image.Image], summary_text: str) -> Section:
-    items: list[Picture | Table | Text] = []
-    if "loss" in images:
-        items.append(
-            Picture("Loss", "Mean over 20 steps.", "Curve of the training loss.", images["loss"])
-        )
-    if "accuracy" in images:
-        items.append(
-            Picture(
-                "Accuracy over training",
-                "A few guided images of the averaged model, judged at up to eight milestones.",
-                "Curve of judged accuracy over minutes.",
-                images["accuracy"],
-            )
-        )
-    lines = summary_text.splitlines()
-    rows = [line.split() for line in lines[2:-2]]
-    table_rows = [[row[0], row[1], " ".join(row[2:-1]), row[-1]] for row in rows]
-    items.append(
-        Table("The network", ["layer", "type", "output", "parameters"], table_rows, lines[-1])
-    )
-    return Section("How it was trained", "", items)
-
-
-def _facts(
-    run: RunFolder, generator: Generator, reader: LoadedJudge | None
-) -> dict[str, str | int | float]:
-    settings = run.config["settings"]
-    asked, data = settings["asked"], settings["data"]
-    machine = run.environment
-    return {
-        "data": asked["data"],
-        "images": data["count"],
-        "conversions": " ".join(data["notes"]) or "none",
-        "fingerprint of the data": data["fingerprint"],
-        "image shape": " × ".join(map(str, generator.image_shape)),
-        "network": asked["network"],
-        "seed": asked["seed"],
-        "judge": reader.origin if reader else "none",
-        "processor": machine["processor"],
-        "threads": machine["threads"],
-        "packages": ", ".join(f"{name} {number}" for name, number in machine["packages"].items()),
-    }
-
-
-def _commands(run: RunFolder) -> list[str]:
-    asked = run.config["settings"]["asked"]
-    given = {key: str(value) for key, value in asked.items() if value is not None}
-    words = [word for key, value in given.items() for word in (f"--{key}", value)]
-    return [
-        shlex.join(["marmor", "train", "digits", *words]),
-        shlex.join(["marmor", "report", str(run.path)]),
-        shlex.join(["marmor", "sample", str(run.path), "--out", "samples", "--per-class", "100"]),
-    ]
-
-
-def _files(run: RunFolder) -> list[tuple[str, str]]:
-    named = [
-        ("summary.json", "every figure of this page under a dotted name"),
-        ("config.json", "what was asked for, the model's shape, the data's fingerprint"),
-        ("environment.json", "packages and machine"),
-        ("metrics.jsonl", "the training log, a line every 20 steps"),
-        ("samples", "the judged images, <class>_<nnn>.png"),
-        ("figures", "the pictures of this page"),
-        ("checkpoints", "weights as safetensors, and what a resume needs"),
-    ]
-    return [(name, what) for name, what in named if (run.path / name).exists()]

@@ -22,7 +22,7 @@ from marmor.data import (
     write_splits,
 )
 from marmor.figures import confusion, grid, save_png
-from marmor.recipes import digits, judge
+from marmor.recipes import digits, faces, judge
 from marmor.recipes.folders import PRETRAINED, pretrained
 from marmor.recipes.models import load_judge
 from marmor.recipes.scoring import (
@@ -37,6 +37,7 @@ from marmor.training import RunFolder
 
 RESUME: dict[str, Callable[[RunFolder], None]] = {
     digits.RECIPE: digits.resume,
+    faces.RECIPE: faces.resume,
     judge.RECIPE: judge.resume,
 }
 SHEET = 100

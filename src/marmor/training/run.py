@@ -71,18 +71,19 @@ class RunFolder:
         return cls(path)
 
     @classmethod
-    def open(cls, path: Path, recipe: str | None = None) -> "RunFolder":
-        """An existing run; UserError when it is none, or one of another recipe."""
+    def open(cls, path: Path, *recipes: str) -> "RunFolder":
+        """An existing run; UserError when it is none, or of none of the recipes, where some are named."""
         run = cls(path)
         if not (path / "config.json").is_file():
             raise UserError(
                 f"{path} is not a run folder: it has no config.json. "
                 "Name a folder that `marmor train` wrote."
             )
-        if recipe is not None and run.recipe != recipe:
+        if recipes and run.recipe not in recipes:
+            wanted = " or ".join(map(repr, recipes))
             raise UserError(
-                f"{path} is a run of the recipe {run.recipe!r}, not of {recipe!r}; "
-                f"name a run of {recipe!r}."
+                f"{path} is a run of the recipe {run.recipe!r}, not of {wanted}; "
+                f"name a run of {wanted}."
             )
         return run
 

@@ -42,14 +42,13 @@ def ddim_inversion(
     both sides of that equation, since the noise is estimated at x_t; the first guess estimates it at
     the x at hand (Song et al. 2021, section 4.3), which comes back up to an error of order 1 in the
     number of steps. Each of ``corrections`` estimates it again where the last guess led, one call
-    more, until the round trip is exact (Pan et al. 2023; Garibi et al. 2024).
+    more; where that settles, as it does when steps are short, the round trip is exact (Pan et al.
+    2023; Garibi et al. 2024).
 
     Yields the time reached, x there, and the image expected, from the last time to the first. Raises
     ValueError where ``times`` ends without signal, or does not fall.
     """
     for step in reversed(list(steps_between(times, schedule))):
-        if step.next_signal == 0:
-            raise ValueError(f"at t = {step.next_time} there is no signal to start from")
         guess, image = x, x
         for _ in range(1 + corrections):
             noise = denoise(guess, time_like(x, step.time)).noise

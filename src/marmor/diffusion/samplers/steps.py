@@ -53,11 +53,18 @@ class Step(NamedTuple):
 
 
 def steps_between(times: Sequence[float], schedule: Schedule) -> Iterator[Step]:
-    """The steps along ``times``; raises ValueError unless these are two or more and falling."""
+    """The steps along ``times``.
+
+    Raises ValueError unless these are two or more, falling, and have signal but at the first.
+    """
     at = torch.tensor(list(times), dtype=torch.float64)
     if len(at) < 2 or not bool((at[1:] < at[:-1]).all()):
         raise ValueError("sampling times must be at least two and strictly falling")
     signal, noise = schedule.signal(at).tolist(), schedule.noise(at).tolist()
+    if 0.0 in signal[1:]:
+        raise ValueError(
+            f"nothing can be drawn at t = {times[signal.index(0.0, 1)]}: no signal there"
+        )
     for i in range(len(at) - 1):
         yield Step(float(at[i]), float(at[i + 1]), signal[i], noise[i], signal[i + 1], noise[i + 1])
 

@@ -1,0 +1,272 @@
+"""A run told as a page: what its sections, cards, facts and files say."""
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from marmor.figures import Picture, Report, Section, Table, Text
+from marmor.metrics import Agreement
+from marmor.recipes.face_shares import FaceShares
+from marmor.recipes.generators import Generator
+from marmor.recipes.models import LoadedJudge
+from marmor.recipes.scoring import Distance, percent
+from marmor.training import RunFolder
+
+REFERENCES = (
+    "Ho, Jain, Abbeel: Denoising Diffusion Probabilistic Models, 2020 (arXiv 2006.11239).",
+    "Ho, Salimans: Classifier-Free Diffusion Guidance, 2022 (arXiv 2207.12598).",
+    "Lipman et al.: Flow Matching for Generative Modeling, 2023 (arXiv 2210.02747).",
+    "Karras et al.: Elucidating the Design Space of Diffusion-Based Generative Models, 2022 "
+    "(arXiv 2206.00364).",
+    "Lu et al.: DPM-Solver++, 2022 (arXiv 2211.01095).",
+    "Kynkäänniemi et al.: Applying Guidance in a Limited Interval, 2024 (arXiv 2404.07724).",
+    "Hoogeboom, Heek, Salimans: simple diffusion, 2023 (arXiv 2301.11093).",
+    "Peebles, Xie: Scalable Diffusion Models with Transformers, 2023 (arXiv 2212.09748).",
+    "Jordan et al.: Muon, 2024 (kellerjordan.github.io/posts/muon).",
+    "Heusel et al.: GANs Trained by a Two Time-Scale Update Rule, 2017 (arXiv 1706.08500): the "
+    "Fréchet distance.",
+    "Ganin et al.: Domain-Adversarial Training of Neural Networks, 2016 (arXiv 1505.07818): MNIST-M.",
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a judge says of a run's samples."""
+
+    reader: LoadedJudge
+    agreement: Agreement
+    unguided: Agreement
+    distance: Distance | None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that a page tells of a run.
+
+    Args:
+        run: its folder.
+        generator: its averaged model.
+        figures: summary.json.
+        images: pictures by name.
+        network: the layers as a table of text.
+        measured: what a judge says; None where none knows the classes.
+        faces: how often a face is found; None for other pictures than faces.
+        beside: another generator whose grid is shown too.
+    """
+
+    run: RunFolder
+    generator: Generator
+    figures: dict[str, Any]
+    images: dict[str, Image.Image]
+    network: str
+    measured: Measured | None = None
+    faces: FaceShares | None = None
+    beside: str | None = None
+
+
+def page(found: Findings) -> Report:
+    """The page of a run."""
+    what = "images on request" if found.generator.class_names else "images out of noise"
+    return Report(
+        title=f"{found.run.path.name}: {what}",
+        lead=_lead(found),
+        headline=_headline(found),
+        sections=[_drawn_section(found), _judged_section(found), _training_section(found)],
+        facts=_facts(found),
+        commands=_commands(found.run),
+        files=_files(found.run),
+        references=REFERENCES,
+    )
+
+
+def _lead(found: Findings) -> str:
+    settings = found.run.config["settings"]
+    classes = len(found.generator.class_names)
+    return (
+        f"A diffusion model trained from nothing for {found.figures.get('train.minutes', 0.0):.1f} "
+        f"minutes on {settings['data']['count']:,} images of {settings['asked']['data']}"
+        f"{f' in {classes} classes' if classes else ''}. Every image on this page that is not called a "
+        "training image was drawn by the model."
+    )
+
+
+def _headline(found: Findings) -> list[tuple[str, str, str]]:
+    cards = _judge_cards(found.measured) if found.measured else []
+    if found.faces is not None:
+        faces = found.faces
+        note = (
+            f"of {faces.drawn.count} drawn; {100 * faces.real.value:.1f} % of {faces.real.count} "
+            f"{faces.real_images}, {100 * faces.noise.value:.1f} % of noise"
+        )
+        cards.append(("one face found", f"{100 * faces.drawn.value:.1f} %", note))
+    figures = found.figures
+    speed = figures["sample.images"] / figures["sample.seconds"]
+    cards.append(
+        ("drawn a second", f"{speed:.0f}", f"{figures['sample.calls']} network calls each")
+    )
+    return cards
+
+
+def _judge_cards(measured: Measured) -> list[tuple[str, str, str]]:
+    overall = measured.agreement.overall
+    interval = f"95 % interval {100 * overall.low:.1f} to {100 * overall.high:.1f} %"
+    cards = [
+        ("read as asked", f"{100 * overall.value:.1f} %", f"{interval}; {overall.count} images")
+    ]
+    unguided = percent(measured.unguided.overall)
+    cards.append(("without guidance", unguided.split(" (")[0], "how well the model itself fits"))
+    if measured.distance is not None:
+        distance = measured.distance
+        note = f"on judge features; {distance.floor:.3f} for as many real training images"
+        cards.append(("Fréchet distance", f"{distance.value:.3f}", note))
+    return cards
+
+
+def _drawn_section(found: Findings) -> Section:
+    generator, images = found.generator, found.images
+    how, names = generator.drawing, generator.class_names
+    which = f"The first image of class {names[0]!r}" if names else "The first image"
+    items: list[Picture | Table | Text] = [
+        Picture(
+            "Ten by ten",
+            "Rows are the classes asked for, columns are other noises."
+            if names
+            else "Each from a noise of its own.",
+            f"Grid of generated images{', one row for each class' if names else ''}.",
+            images["grid"],
+        ),
+        Picture(
+            "Carved out of noise",
+            f"{which} at six times, noise to image.",
+            "Six frames from noise to a finished image.",
+            images["process"],
+        ),
+    ]
+    if "beside" in images:
+        items.append(
+            Picture(
+                "Beside it: the model that ships with marmor",
+                f"{found.beside}, trained for longer and on more images than the one above "
+                "(see docs/digits.md for what it was trained on).",
+                "Grid of images generated by the shipped model.",
+                images["beside"],
+            )
+        )
+    guided = f", guidance {how.guidance:g} while {how.guided_from:g} ≤ t ≤ {how.guided_to:g}"
+    lead = f"Drawn with {how.solver}, {how.steps} steps{guided if names else ''}."
+    return Section("What it draws", lead, items)
+
+
+def _judged_section(found: Findings) -> Section:
+    images = found.images
+    items: list[Picture | Table | Text] = []
+    if found.faces is not None:
+        lead = (
+            "A detector of faces (HOG, dlib) looks at every image; one face in it counts. It does not "
+            "tell whether the face is a good one."
+        )
+    elif found.measured is None:
+        lead = (
+            "No judge knows these classes, so nothing is claimed about them. Train one with "
+            "`marmor train judge --data …` and pass it with --judge."
+        )
+    else:
+        lead = (
+            f"The judge {found.measured.reader.origin} reads every image; what it reads is compared "
+            "with what was asked. A judge errs too, and guidance favours typical images, so this can "
+            "lie above what it gets on real ones."
+        )
+        items += [
+            Picture(
+                "By class",
+                "Share read as the class asked for, with 95 % Wilson intervals.",
+                "Bar chart of accuracy for each class.",
+                images["classes"],
+            ),
+            Picture(
+                "What is taken for what",
+                "Rows: asked for. Columns: read.",
+                "Confusion matrix of classes asked for and read.",
+                images["confusion"],
+            ),
+        ]
+    items.append(
+        Picture(
+            "Nearest training images",
+            "Generated images at the left, beside the training images nearest in pixels: a model "
+            "that copies would show the same picture twice.",
+            "Generated images beside their nearest training images.",
+            images["neighbours"],
+        )
+    )
+    return Section("What a judge reads" if found.faces is None else "Faces", lead, items)
+
+
+def _training_section(found: Findings) -> Section:
+    images = found.images
+    items: list[Picture | Table | Text] = []
+    if "loss" in images:
+        items.append(
+            Picture("Loss", "Mean over 20 steps.", "Curve of the training loss.", images["loss"])
+        )
+    if "accuracy" in images:
+        items.append(
+            Picture(
+                "Accuracy over training",
+                "A few guided images of the averaged model, judged at up to eight milestones.",
+                "Curve of judged accuracy over minutes.",
+                images["accuracy"],
+            )
+        )
+    lines = found.network.splitlines()
+    rows = [line.split() for line in lines[2:-2]]
+    table_rows = [[row[0], row[1], " ".join(row[2:-1]), row[-1]] for row in rows]
+    items.append(
+        Table("The network", ["layer", "type", "output", "parameters"], table_rows, lines[-1])
+    )
+    return Section("How it was trained", "", items)
+
+
+def _facts(found: Findings) -> dict[str, str | int | float]:
+    settings = found.run.config["settings"]
+    asked, data = settings["asked"], settings["data"]
+    machine = found.run.environment
+    return {
+        "data": asked["data"],
+        "images": data["count"],
+        "conversions": " ".join(data["notes"]) or "none",
+        "fingerprint of the data": data["fingerprint"],
+        "image shape": " × ".join(map(str, found.generator.image_shape)),
+        "network": asked["network"],
+        "seed": asked["seed"],
+        "judge": found.measured.reader.origin if found.measured else "none",
+        "processor": machine["processor"],
+        "threads": machine["threads"],
+        "packages": ", ".join(f"{name} {number}" for name, number in machine["packages"].items()),
+    }
+
+
+def _commands(run: RunFolder) -> list[str]:
+    asked = run.config["settings"]["asked"]
+    given = {key: str(value) for key, value in asked.items() if value is not None}
+    words = [word for key, value in given.items() for word in (f"--{key}", value)]
+    return [
+        shlex.join(["marmor", "train", run.recipe, *words]),
+        shlex.join(["marmor", "report", str(run.path)]),
+        shlex.join(["marmor", "sample", str(run.path), "--out", "samples", "--per-class", "100"]),
+    ]
+
+
+def _files(run: RunFolder) -> list[tuple[str, str]]:
+    named = [
+        ("summary.json", "every figure of this page under a dotted name"),
+        ("config.json", "what was asked for, the model's shape, the data's fingerprint"),
+        ("environment.json", "packages and machine"),
+        ("metrics.jsonl", "the training log, a line every 20 steps"),
+        ("samples", "the judged images, <class>_<nnn>.png"),
+        ("figures", "the pictures of this page"),
+        ("checkpoints", "weights as safetensors, and what a resume needs"),
+    ]
+    return [(name, what) for name, what in named if (run.path / name).exists()]

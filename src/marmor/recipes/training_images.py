@@ -1,0 +1,42 @@
+"""Images as the networks take them, and the check that a run goes on with its own."""
+
+from marmor.base.errors import UserError
+from marmor.data import ImageSet, MixedSizesError, read, require_classes
+from marmor.networks.uvit import PIXELS_PER_TOKEN
+from marmor.training import RunFolder
+
+LARGEST_SIDE = 64
+DEFAULT_SIDE = 32
+
+
+def load_images(spec: str, size: int | None) -> ImageSet:
+    """Labelled training images at a size that the networks take.
+
+    Mixed or large images become 32×32; other sides are rounded to a multiple of 4. Notes say so.
+    """
+    data = load_unlabelled(spec, size)
+    require_classes(data)
+    return data
+
+
+def load_unlabelled(spec: str, size: int | None) -> ImageSet:
+    """The same for images whose labels, if they have any, do not matter."""
+    try:
+        data = read(spec, "train", size)
+    except MixedSizesError:
+        data = read(spec, "train", DEFAULT_SIDE)
+    height, width = data.size
+    side = min(height, width)
+    if size is None and side > LARGEST_SIDE:
+        return data.resized(DEFAULT_SIDE)
+    rounded = max(PIXELS_PER_TOKEN * round(side / PIXELS_PER_TOKEN), 2 * PIXELS_PER_TOKEN)
+    return data if height == width == rounded else data.resized(rounded)
+
+
+def check_same_images(run: RunFolder, data: ImageSet) -> None:
+    """Raises UserError where ``data`` is not what the run began with."""
+    if data.fingerprint() != run.config["settings"]["data"]["fingerprint"]:
+        raise UserError(
+            f"the data changed since {run.path} began (another fingerprint); "
+            "a run can only go on with the images it started with."
+        )
