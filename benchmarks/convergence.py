@@ -5,7 +5,7 @@
 Images of one pixel from a mixture of three Gaussians have a perfect denoiser, so what is left is the
 sampler's own error: the Wasserstein-1 distance between what it draws and the mixture. The noises are
 the normal distribution's quantiles, so deterministic samplers have no luck in it; for those with fresh
-noise, the distance of as many draws from the mixture itself is the least one can see. Writes
+noise, as many draws from the mixture itself show how much is luck. Writes
 samplers.png and samplers.csv, and prints a table in Markdown. Seconds on any machine.
 """
 
@@ -59,7 +59,7 @@ SAMPLERS: dict[str, tuple[Sampler, int]] = {
     "UniPC-2": (unipc, 1),
     "UniPC-3": (partial(unipc, order=3), 1),
 }
-"""Each with its network calls a step."""
+"""Each with its network calls a step; Heun's last step, to no noise, takes one."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,10 @@ class Settings:
 
 def main(settings: Settings) -> None:
     rows = {
-        name: [error(sampler, calls // each, settings) for calls in settings.calls]
+        name: [error(sampler, (calls + each - 1) // each, settings) for calls in settings.calls]
         for name, (sampler, each) in SAMPLERS.items()
     }
-    rows["draws from the mixture itself"] = [least(settings)] * len(settings.calls)
+    rows["draws from the mixture itself"] = [luck(settings)] * len(settings.calls)
     calls = [float(count) for count in settings.calls]
     series = {name: (calls, errors) for name, errors in rows.items()}
     title = "Samplers on an exact mixture"
@@ -116,8 +116,8 @@ def error(sampler: Sampler, steps: int, settings: Settings) -> float:
     return distance(x.flatten())
 
 
-def least(settings: Settings) -> float:
-    """Distance to the mixture of as many draws from it."""
+def luck(settings: Settings) -> float:
+    """Distance to the mixture of as many draws from it, once."""
     stream = torch.Generator().manual_seed(settings.seed)
     chosen = torch.multinomial(WEIGHTS, settings.images, replacement=True, generator=stream)
     noise = torch.randn(settings.images, generator=stream, dtype=torch.float64)

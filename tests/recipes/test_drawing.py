@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from marmor.base.errors import UserError
+from marmor.diffusion import Flow, linear_betas
+from marmor.recipes.designs import Drawing
 from marmor.recipes.drawing import draw, write_images
 from marmor.recipes.models import load_generator
-from marmor.recipes.wishes import SOLVERS, Wishes, changed
+from marmor.recipes.wishes import SOLVERS, Wishes, changed, times_of
 
 
 def stack(drawn) -> torch.Tensor:
@@ -72,6 +74,28 @@ def test_eta_adds_noise_and_ddpm_refuses_it(run: Path) -> None:
         changed(generator.drawing, Wishes(eta=1.5))
     with pytest.raises(UserError, match="ddpm has no such choice"):
         changed(generator.drawing, Wishes("ddpm", eta=0.5))
+
+
+def test_clip_is_a_number_or_none_at_all() -> None:
+    assert changed(Drawing(), Wishes(clip=0.0)).clip is None
+    assert changed(Drawing(), Wishes(clip=0.9)).clip == 0.9
+    with pytest.raises(UserError, match="--clip must be"):
+        changed(Drawing(), Wishes(clip=-1.0))
+
+
+def test_spacings_are_those_that_the_schedule_has() -> None:
+    uniform = Drawing(steps=4, start=1.0)
+    assert times_of(uniform, Flow()) == [1.0, 0.75, 0.5, 0.25, 0.0]
+    leading = changed(uniform, Wishes(spacing="leading"))
+    assert times_of(leading, linear_betas(1000))[:2] == [0.751, 0.501]
+    with pytest.raises(UserError, match="continuous"):
+        times_of(leading, Flow())
+    with pytest.raises(UserError, match="more than the 3 steps"):
+        times_of(leading, linear_betas(3))
+    karras = times_of(changed(uniform, Wishes(spacing="karras")), linear_betas(1000))
+    assert (karras[0], karras[-2]) == pytest.approx((1.0, 0.001))
+    with pytest.raises(UserError, match="'karras'"):
+        changed(uniform, Wishes(spacing="karas"))
 
 
 def test_unknown_solver_and_class_name_the_nearest(run: Path) -> None:

@@ -86,15 +86,15 @@ def test_a_course_judge_reads_but_does_not_draw(tmp_path: Path) -> None:
 
 def test_guidance_fades_with_the_images_seen(run: Path, tmp_path: Path) -> None:
     seen = RunFolder.open(run).history()[-1]["images"]
-    assert load_generator(str(run)).drawing.guidance == fading_guidance(seen) == 3.8
+    assert load_generator(str(run)).drawing.guidance == fading_guidance(seen) == 4
     longer = shutil.copytree(run, tmp_path / "longer")
     log = (longer / "metrics.jsonl").read_text()
     (longer / "metrics.jsonl").write_text(log.replace(f'"images": {seen}', '"images": 510000'))
     export(longer, tmp_path / "small")
     for path in (longer, tmp_path / "small"):
-        assert load_generator(str(path)).drawing.guidance == 2
+        assert load_generator(str(path)).drawing.guidance == 1.9
 
 
 def test_guidance_fades_steadily_within_bounds() -> None:
     scales = [fading_guidance(count) for count in (0, 50_000, 160_000, 510_000, 10**9)]
-    assert scales == [3.8, 3.8, 2.9, 2.0, 1.5]
+    assert scales == [4, 4, 2.7, 1.9, 1.0]

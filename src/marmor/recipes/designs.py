@@ -1,6 +1,5 @@
 """The designs that `marmor train digits --network NAME` can train: network, noise, optimizer, drawing."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -90,9 +89,9 @@ class Design:
 def fading_guidance(images: int) -> float:
     """Guidance for a UViT: it makes up for what training has not reached yet, and costs variety.
 
-    3.8 up to 50,000 images, 1.75 less for each tenfold, not under 1.5 (docs/digits.md has the tables).
+    scale − 1 = 3.2 · (images / 50,000)^−0.55, at most 3 (docs/digits.md has the tables).
     """
-    return round(min(max(3.8 - 1.75 * math.log10(max(images, 1) / 50_000), 1.5), 3.8), 1)
+    return round(1 + min(3.2 * (max(images, 1) / 50_000) ** -0.55, 3.0), 1)
 
 
 def _uvit(shape: Shape, classes: int) -> Denoiser:

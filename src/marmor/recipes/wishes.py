@@ -53,6 +53,7 @@ class Wishes:
         eta: fresh noise at each step of dpm-solver++ and ddim, from 0 (none) to 1 (as DDPM).
         guidance: scale; 1 is none, the papers' w is scale − 1.
         rescale: how far guided estimates get back the spread of unguided ones, from 0 to 1.
+        clip: estimated images stay between −clip and clip; 0 for not at all.
     """
 
     solver: str | None = None
@@ -61,6 +62,7 @@ class Wishes:
     eta: float | None = None
     guidance: float | None = None
     rescale: float | None = None
+    clip: float | None = None
 
 
 def changed(drawing: Drawing, wishes: Wishes) -> Drawing:
@@ -76,10 +78,14 @@ def changed(drawing: Drawing, wishes: Wishes) -> Drawing:
     for name, value in (("eta", wishes.eta), ("rescale", wishes.rescale)):
         if value is not None and not 0 <= value <= 1:
             raise UserError(f"--{name} must lie between 0 and 1, not {value}.")
+    if wishes.clip is not None and not 0 <= wishes.clip < math.inf:
+        raise UserError(f"--clip must be 0 or a positive number, not {wishes.clip}.")
     given = {key: value for key, value in asdict(wishes).items() if value is not None}
     solver = given.get("solver", drawing.solver)
     if "eta" in given and solver not in STOCHASTIC:
         raise UserError(f"--eta is for {' and '.join(STOCHASTIC)}; {solver} has no such choice.")
+    if wishes.clip == 0:
+        given["clip"] = None
     return replace(drawing, **given)
 
 

@@ -1,0 +1,116 @@
+"""Images a second against diffusers' DDIMPipeline: the same weights, steps and batch, in one run.
+
+    python benchmarks/against_diffusers.py
+
+A U-Net with random weights (its speed does not depend on them) is written as a folder of diffusers and
+drawn from by its pipeline and by marmor in turn, so that both see the same machine. Prints and writes
+the medians and their ratio, for fp32 and, where the processor has it, for bf16.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import tyro
+
+from marmor.base.files import write_json
+from marmor.diffusion import Denoiser, NoisePrediction, linear_betas
+from marmor.networks.steps import InSteps
+from marmor.networks.unet import UNet
+from marmor.recipes.designs import Drawing, unet_shape
+from marmor.recipes.drawing import UNNAMED, draw
+from marmor.recipes.generators import Generator
+from marmor.recipes.hub import write_hub
+from marmor.training import Precision
+
+TABLE = 1000
+
+
+def main(
+    side: int = 64,
+    images: int = 8,
+    steps: int = 10,
+    runs: int = 5,
+    out: Path = Path("runs/benchmark-diffusers"),
+) -> None:
+    """Times both and writes against-diffusers.json.
+
+    Args:
+        side: of the images.
+        images: drawn as one batch by the pipeline, and by marmor as its threads share it.
+        steps: of DDIM.
+        runs: pairs of runs; medians are reported.
+        out: folder for the result.
+    """
+    from diffusers import DDIMPipeline
+    from diffusers.utils import logging
+
+    logging.disable_progress_bar()
+    ours = generator(side, steps)
+    each = -(-images // torch.get_num_threads())
+    with tempfile.TemporaryDirectory() as folder:
+        write_hub(ours, Path(folder) / "model")
+        pipeline = DDIMPipeline.from_pretrained(Path(folder) / "model")
+    pipeline.set_progress_bar_config(disable=True)
+
+    def mine(precision: Precision) -> None:
+        draw(ours, [UNNAMED], images, 0, precision, batch=each)
+
+    def theirs() -> None:
+        pipeline(batch_size=images, num_inference_steps=steps, output_type="np")
+
+    def theirs_bf16() -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            theirs()
+
+    result: dict[str, float | int] = {"side": side, "images": images, "steps": steps}
+    pairs = {"fp32": (lambda: mine("fp32"), theirs), "bf16": (lambda: mine("bf16"), theirs_bf16)}
+    for name, pair in pairs.items():
+        own, peer = in_turn(runs, *pair)
+        result |= {
+            f"{name}.images_per_second": images / own,
+            f"{name}.peer.images_per_second": images / peer,
+            f"{name}.ratio": peer / own,
+        }
+    result["bf16.ratio.to.peer.fp32"] = (
+        result["bf16.images_per_second"] / result["fp32.peer.images_per_second"]
+    )
+    write_json(out / "against-diffusers.json", result)
+    for name, value in result.items():
+        print(f"{name}: {value:.4g}")
+
+
+def generator(side: int, steps: int) -> Generator:
+    """A U-Net of the size that `marmor train faces --network unet` trains, with random weights."""
+    torch.manual_seed(0)
+    network = UNet(unet_shape((3, side, side), 0))
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+    denoiser = Denoiser(InSteps(network, TABLE), linear_betas(TABLE), NoisePrediction(), {})
+    drawing = Drawing("ddim", steps, spacing="leading", guidance=1.0, start=1.0, clip=None)
+    return Generator(
+        denoiser.eval(), (), (3, side, side), drawing, "random weights", network.multiple
+    )
+
+
+def in_turn(
+    runs: int, first: Callable[[], None], second: Callable[[], None]
+) -> tuple[float, float]:
+    """Median seconds of both, after one call each that is not counted."""
+    first()
+    second()
+    pairs = [(seconds(first), seconds(second)) for _ in range(runs)]
+    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+
+
+def seconds(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
