@@ -167,7 +167,7 @@ def grid(
 
 def strip(
     model: Positional[Spec],
-    class_: Annotated[str, arg(name="class")] = "0",
+    class_: Annotated[str, arg(name="class")] = "",
     out: Path = Path("strip.png"),
     frames: int = 6,
     seed: int = 0,
@@ -179,14 +179,15 @@ def strip(
 
     Args:
         model: a run folder, pretrained:NAME, a file of weights, or a diffusers folder.
-        class_: what to draw.
+        class_: what to draw; the first class when left out.
         out: the PNG to write.
         frames: how many states to show, the first is noise, the last the image.
         seed: of the noise.
         how: the model's own where left out.
     """
     generator = _generator(model, how)
-    pictures.save_png(pictures.process_strip(generator, class_, seed, frames), out)
+    name = class_ or names_of(generator)[0]
+    pictures.save_png(pictures.process_strip(generator, name, seed, frames), out)
     console.print(f"strip: {out}")
 
 
@@ -281,11 +282,11 @@ def invert(
 ) -> None:
     """Find the noise from which a model draws given images, by DDIM backwards.
 
-    Example: marmor invert pretrained:digits --images ./photographs --out noises
+    Example: marmor invert pretrained:digits --images drawn --out noises
 
     Args:
         model: a run folder, pretrained:NAME, a file of weights, or a diffusers folder.
-        images: a folder of images or any data; of labelled ones the class is kept.
+        images: a folder of images of the model's size, or any data; of labelled ones the class is kept.
         out: folder for the noises, inversion.csv and inversion.png.
         steps: of DDIM, there and back.
         corrections: further estimates of each step; more come back more exactly.

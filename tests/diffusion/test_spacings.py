@@ -58,3 +58,11 @@ def test_karras_stays_within_a_schedule_with_less_noise() -> None:
 def test_lists_that_cannot_be_walked_are_refused(steps: list[int], wrong: str) -> None:
     with pytest.raises(ValueError, match=wrong):
         step_times(steps, 10)
+
+
+def test_karras_goes_from_a_tables_last_step_to_its_first_and_elsewhere_from_80_to_0002() -> None:
+    table = karras_times(5, linear_betas())
+    assert [table[0], table[-2], table[-1]] == pytest.approx([1.0, 0.001, 0.0])
+    times = torch.tensor(karras_times(5, Flow()), dtype=torch.float64)
+    ratios = Flow().ratio(times).tolist()
+    assert [ratios[0], ratios[-2], ratios[-1]] == pytest.approx([80.0, 0.002, 0.0])

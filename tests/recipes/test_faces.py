@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from marmor.cli import main
-from marmor.data import read
-from marmor.recipes.face_shares import face_shares
+from marmor.data import read, write
+from marmor.recipes.face_shares import face_shares, real_faces
 from marmor.recipes.models import load_generator
 
 pytest.importorskip("dlib")
@@ -33,16 +33,39 @@ def test_a_run_of_faces_is_drawn_shown_and_resumed(faces: Path, tmp_path: Path, 
     assert names == ["image_001.png", "image_002.png"]
     main(f"grid {faces} --columns 2 --out {tmp_path / 'grid.png'}".split())
     assert Image.open(tmp_path / "grid.png").size[0] > 2 * 16
-    main(f"strip {faces} --class image --frames 3 --out {tmp_path / 'strip.png'}".split())
+    main(f"strip {faces} --frames 3 --out {tmp_path / 'strip.png'}".split())
+    log = (faces / "metrics.jsonl").read_text()
     main(f"resume {faces}".split())
-    capsys.readouterr()
-    main(f"report {faces} --per-class 9".split())
+    assert (faces / "metrics.jsonl").read_text() == log  # it was at its end
+    main(f"report {faces} --per-class 9 --real digits".split())
     figures = json.loads((faces / "summary.json").read_text())
-    assert figures["faces.images"] == 9
-    assert figures["faces.noise"] == 0
+    assert (figures["faces.images"], figures["faces.real.images"]) == (9, 9)
+    assert figures["faces.real.which"] == "images of digits"
+    assert figures["faces.noise"] == figures["faces.real"] == 0
     page = (faces / "report.html").read_text()
     assert "one face found" in page
     assert "marmor train faces" in page
+
+
+def test_a_wrong_wish_leaves_the_last_report_whole(faces: Path, capsys) -> None:
+    main(f"report {faces} --per-class 4".split())
+    before = {path: path.read_bytes() for path in faces.rglob("*") if path.is_file()}
+    for wish, wrong in (
+        ("--real nowhere", "nowhere"),
+        ("--judge pretrained:digit-judge", "no classes"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(f"report {faces} --per-class 4 {wish}".split())
+        assert stopped.value.code == 2
+        assert wrong in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in faces.rglob("*") if path.is_file()} == before
+
+
+def test_without_a_detector_the_page_says_so(faces: Path, monkeypatch) -> None:
+    monkeypatch.setattr("marmor.recipes.reporting.can_detect", lambda: False)
+    main(f"report {faces} --per-class 4".split())
+    assert "marmor[faces]" in (faces / "report.html").read_text()
+    assert "faces.share" not in json.loads((faces / "summary.json").read_text())
 
 
 def test_only_the_unet_draws_other_sides_and_goes_to_diffusers(
@@ -58,6 +81,7 @@ def test_only_the_unet_draws_other_sides_and_goes_to_diffusers(
     for command in commands:
         if faces.name == "unet":
             main(command.split())
+            assert Path(command.split()[-1]).exists()
         else:
             with pytest.raises(SystemExit) as stopped:
                 main(command.split())
@@ -66,15 +90,24 @@ def test_only_the_unet_draws_other_sides_and_goes_to_diffusers(
 
 
 def test_networks_for_classes_are_refused(tmp_path: Path, capsys) -> None:
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as stopped:
         main(f"train faces --run {tmp_path / 'run'} --network context-unet".split())
-    assert "draws classes" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert "draws classes" in error
+    assert len(error.strip().splitlines()) == 1
     assert not (tmp_path / "run").exists()
 
 
 def test_real_faces_are_found_and_noise_is_none() -> None:
-    real = read("faces", "train", 64)
-    found = face_shares(real.images[:30], "faces", None)
+    drawn = read("faces", "train", 64).images[:30]
+    found = face_shares(drawn, real_faces("faces", None, 64))
     assert found.drawn.value > 0.5
     assert found.noise.value == 0
-    assert found.real_images == "held-out images"
+    assert (found.what, found.real.count) == ("held-out images", 10)
+
+
+def test_without_other_images_those_of_training_are_named(tmp_path: Path) -> None:
+    write(read("faces", "train"), tmp_path / "faces.npz")
+    found = real_faces(str(tmp_path / "faces.npz"), None, 16)
+    assert found.what.startswith("training images")

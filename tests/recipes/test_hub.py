@@ -17,7 +17,7 @@ from marmor.networks.unet import Shape, UNet
 from marmor.recipes.designs import Drawing
 from marmor.recipes.drawing import trajectory
 from marmor.recipes.generators import Generator
-from marmor.recipes.hub import load_hub, write_hub
+from marmor.recipes.hub import SHARED, load_hub, write_hub
 from marmor.recipes.models import load_generator
 from marmor.recipes.wishes import times_of
 
@@ -51,8 +51,12 @@ def own(classes: int = 0, prediction=NoisePrediction, drawing: Drawing = PLAIN) 
 def drawn(generator: Generator, noise: Tensor, label: int | None = None) -> Tensor:
     conditions = {} if label is None else {"class": torch.full((len(noise),), label)}
     times = times_of(generator.drawing, generator.denoiser.schedule)
-    *_, state = trajectory(generator, noise, conditions, times, torch.zeros_like, "fp32")
+    *_, state = trajectory(generator, noise, conditions, times, third, "fp32")
     return state.x
+
+
+def third(x: Tensor) -> Tensor:
+    return torch.full_like(x, 1 / 3)
 
 
 def unsaturated(pixels) -> float:
@@ -64,11 +68,15 @@ def noise(count: int = 2) -> Tensor:
     return 0.4 * torch.randn(count, 3, 16, 16, generator=torch.Generator().manual_seed(3))
 
 
-@pytest.mark.parametrize("solver", ["ddim", "dpm-solver++", "ddpm"])
+@pytest.mark.parametrize(
+    ("solver", "spacing"),
+    [(solver, spacing) for solver, spacings in SHARED.items() for spacing in spacings],
+)
 def test_diffusers_draws_the_same_images_from_what_marmor_writes(
-    solver, tmp_path: Path, monkeypatch
+    solver, spacing, tmp_path: Path, monkeypatch
 ) -> None:
-    generator = own(drawing=replace(PLAIN, solver=solver, spacing="trailing"))
+    """Fresh noise, where there is some, is a third everywhere for both."""
+    generator = own(drawing=replace(PLAIN, solver=solver, spacing=spacing))
     write_hub(generator, tmp_path / "model")
     pipeline = peers.DiffusionPipeline.from_pretrained(tmp_path / "model")
     pipeline.set_progress_bar_config(disable=True)
@@ -77,7 +85,7 @@ def test_diffusers_draws_the_same_images_from_what_marmor_writes(
         path = f"diffusers.pipelines.{module}.randn_tensor"
         monkeypatch.setattr(path, lambda *_, **__: start)
     fresh = "diffusers.schedulers.scheduling_ddpm.randn_tensor"
-    monkeypatch.setattr(fresh, lambda shape, **_: torch.zeros(shape))
+    monkeypatch.setattr(fresh, lambda shape, **_: torch.full(shape, 1 / 3))
     theirs = pipeline(batch_size=2, num_inference_steps=10, output_type="np").images
     ours = to_bytes(drawn(generator, start)).permute(0, 2, 3, 1).numpy()
     assert unsaturated(ours) > 0.3
@@ -200,6 +208,9 @@ def test_models_without_a_counterpart_are_refused(tmp_path: Path) -> None:
     for other in ({"solver": "unipc"}, {"clip": 1.0}, {"eta": 0.5}, {"spacing": "karras"}):
         with pytest.raises(UserError, match="no pipeline of diffusers draws"):
             write_hub(own(drawing=replace(PLAIN, **other)), tmp_path / "out")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match="cannot write"):
+        write_hub(own(), tmp_path / "file" / "model")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("mine")
     with pytest.raises(UserError, match="not an empty folder"):

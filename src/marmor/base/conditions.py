@@ -27,8 +27,8 @@ class ClassLabel:
     def none(self, count: int) -> Tensor:
         if not self.has_none:
             raise UserError(
-                "this model never learned images without a class; name a class, and draw with "
-                "--guidance 1."
+                "this model never learned images without a class; name a class, and draw without "
+                "guidance."
             )
         return torch.full((count,), self.size, dtype=torch.int64)
 

@@ -255,6 +255,8 @@ def _begin(
     """Writes down how the images of ``out`` are made; refuses a folder with images made otherwise."""
     how = {
         "unet": fingerprint(generator.denoiser),
+        "levels": generator.denoiser.schedule.signal(torch.linspace(0, 1, 11)).tolist(),
+        "prediction": type(generator.denoiser.prediction).__name__,
         "noises": noises.fingerprint(),
         "shows": {name: values.tolist() for name, values in conditions.items()},
         **{name: getattr(settings, name) for name in ("steps", "eta", "seed", "precision")},

@@ -1,4 +1,4 @@
-"""The designs that `marmor train digits --network NAME` can train: network, noise, optimizer, drawing."""
+"""The designs that `--network NAME` can train: network, noise, optimizer, drawing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -62,7 +62,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Design:
-    """One way to train and draw a class-conditional diffusion model."""
+    """One way to train and draw a diffusion model, of classes or of none (0 classes)."""
 
     build: Callable[[Shape, int], Denoiser]
     optimizers: Callable[[Denoiser], Optimizers]
@@ -72,8 +72,6 @@ class Design:
     ema: float
     drawing: Drawing
     weighting: MinSnr | None = None
-    sides: Callable[[Shape], int] | None = None
-    """Of what number all sides are multiples that can be drawn; None: only the trained ones can."""
     needs_classes: bool = False
     """Whether it draws nothing but images of classes."""
     guidance: Callable[[int], float] | None = None
@@ -171,7 +169,6 @@ DESIGNS: dict[str, Design] = {
             "dpm-solver++", 15, spacing="trailing", guided_from=0.0, start=1.0, clip=None
         ),
         weighting=MinSnr(),
-        sides=lambda shape: 2 ** (len(unet_shape(shape, 0).widths) - 1),
     ),
     # The published recipe: T = 400, Adam 1e-4 with linear decay, batch 256, no EMA, w = 2.
     "context-unet": Design(

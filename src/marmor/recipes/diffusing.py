@@ -114,7 +114,7 @@ def check_settings(settings: DiffusionSettings) -> None:
         raise unknown_name("network", settings.network, DESIGNS)
     if settings.batch is not None and settings.batch < 1:
         raise UserError(f"--batch must be at least 1, not {settings.batch}.")
-    assert settings.budget  # raises for two budgets
+    _ = settings.budget  # raises for two budgets
 
 
 def begin(recipe: str, settings: DiffusionSettings, data: ImageSet) -> RunFolder:

@@ -128,7 +128,7 @@ def trajectory(
 
 
 def conditions_of(generator: Generator, class_name: str, count: int) -> Conditions:
-    """``count`` times the same class; nothing for a model without classes, whatever it is asked."""
+    """``count`` times the same class; nothing for a model without classes, which has one name only."""
     label = known(class_name, generator)
     if not generator.class_names:
         return {}

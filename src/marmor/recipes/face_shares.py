@@ -5,10 +5,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from marmor.base.errors import UserError
 from marmor.base.pixels import to_bytes
 from marmor.base.seeds import torch_stream
 from marmor.data import ImageSet, read
 from marmor.metrics import Share, count_faces, share
+
+
+@dataclass(frozen=True)
+class RealFaces:
+    """Real images to compare with, and in words which ones they are."""
+
+    images: ImageSet
+    what: str
 
 
 @dataclass(frozen=True)
@@ -18,10 +27,10 @@ class FaceShares:
     drawn: Share
     real: Share
     noise: Share
-    real_images: str
-    """Which real images: held-out ones, or those of training where there are no others."""
+    what: str
+    """Which real images they were."""
 
-    def figures(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float | str]:
         """Flat figures under dotted names."""
         return {
             "faces.share": self.drawn.value,
@@ -29,30 +38,36 @@ class FaceShares:
             "faces.share.high": self.drawn.high,
             "faces.images": self.drawn.count,
             "faces.real": self.real.value,
+            "faces.real.low": self.real.low,
+            "faces.real.high": self.real.high,
             "faces.real.images": self.real.count,
+            "faces.real.which": self.what,
             "faces.noise": self.noise.value,
         }
 
 
-def face_shares(drawn: Tensor, data: str, real: str | None) -> FaceShares:
-    """``drawn`` is uint8 (N, C, H, W); at most N real images are looked at, and N of noise.
+def real_faces(data: str, real: str | None, side: int) -> RealFaces:
+    """``real``; without it the test split of ``data``; where it has none, its training images."""
+    if real is not None:
+        return RealFaces(read(real, "test", side), f"images of {real}")
+    train = read(data, "train", side)
+    try:
+        test = read(data, "test", side)
+    except UserError:  # splits, but none called test
+        test = train
+    if test.fingerprint() == train.fingerprint():
+        return RealFaces(train, "training images, since there are no others")
+    return RealFaces(test, "held-out images")
 
-    ``real`` names held-out images; without it, those of ``data`` that training did not see.
-    """
-    images, what = _held_out(data, real, drawn.shape[2])
+
+def face_shares(drawn: Tensor, real: RealFaces) -> FaceShares:
+    """``drawn`` is uint8 (N, C, H, W), held against up to N real images, chosen at random, and N of noise."""
+    order = torch.randperm(len(real.images), generator=torch_stream(0, "faces", "real"))
+    some = real.images.take(order[: len(drawn)]).images
     noise = to_bytes(torch.randn(drawn.shape, generator=torch_stream(0, "faces", "noise")))
-    few = images.take(range(min(len(images), len(drawn)))).images
-    return FaceShares(_share(drawn), _share(few), _share(noise), what)
+    return FaceShares(_share(drawn), _share(some), _share(noise), real.what)
 
 
 def _share(images: Tensor) -> Share:
     hits = count_faces(images) == 1
     return share(int(hits.sum()), len(hits))
-
-
-def _held_out(data: str, real: str | None, side: int) -> tuple[ImageSet, str]:
-    if real is not None:
-        return read(real, "test", side), f"images of {real}"
-    train, test = (read(data, split, side) for split in ("train", "test"))
-    same = train.fingerprint() == test.fingerprint()
-    return test, "training images, since there are no others" if same else "held-out images"

@@ -15,7 +15,11 @@ RECIPE = "faces"
 
 @dataclass(frozen=True)
 class FacesSettings(DiffusionSettings):
-    """What `marmor train faces` can be told."""
+    """What `marmor train faces` can be told.
+
+    Args:
+        size: side to crop and resize images to; None for their own.
+    """
 
     data: str = "faces"
     run: Path = Path("runs/faces")

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from marmor.base.errors import UserError
 from marmor.diffusion import Denoiser
+from marmor.networks.steps import InSteps
+from marmor.networks.unet import UNet
 from marmor.recipes.designs import Drawing
 
 
@@ -28,6 +30,12 @@ class Generator:
     drawing: Drawing
     origin: str
     sides: int | None = None
+
+
+def sides_of(denoiser: Denoiser) -> int | None:
+    """``Generator.sides`` of marmor's own networks: the U-Net alone draws other sides."""
+    network = denoiser.network.network if isinstance(denoiser.network, InSteps) else None
+    return network.multiple if isinstance(network, UNet) else None
 
 
 def check_noise(generator: Generator, noise: Tensor, where: str) -> None:

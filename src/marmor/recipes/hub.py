@@ -30,6 +30,7 @@ from marmor.networks.unet import UNet
 from marmor.recipes.designs import Drawing, Solver
 from marmor.recipes.generators import Generator
 
+KIND = "UNet2DModel"
 UNET = "unet"
 SCHEDULER = "scheduler"
 CLASSES = "marmor.json"
@@ -56,6 +57,13 @@ FLOW_STEPS = 1000
 PIPELINES = {"ddim": "DDIMPipeline", "ddpm": "DDPMPipeline", "dpm-solver++": "DDPMPipeline"}
 """Pipelines of diffusers without text that can call the scheduler of a solver."""
 
+SHARED: dict[Solver, tuple[str, ...]] = {
+    "ddim": ("leading", "trailing"),
+    "ddpm": ("leading",),  # along trailing times, diffusers leaves noise in the image
+    "dpm-solver++": ("trailing",),
+}
+"""Spacings along which those draw as marmor does."""
+
 PLAIN = Drawing(guidance=1.0, guided_from=0.0, start=1.0, clip=None)
 
 
@@ -75,8 +83,8 @@ def is_hub(path: Path) -> bool:
     """Whether a folder looks like what diffusers saves."""
     if (path / "model_index.json").is_file() or (path / UNET / "config.json").is_file():
         return True
-    config = path / "config.json"
-    return config.is_file() and "UNet2DModel" in str(read_json(config))
+    flat = path / "config.json"
+    return flat.is_file() and _config(flat).get("_class_name") == KIND
 
 
 def load_hub(path: Path) -> Generator:
@@ -89,9 +97,9 @@ def load_hub(path: Path) -> Generator:
     has no counterpart for.
     """
     unet = _part(path, UNET)
-    told = read_json(unet / "config.json")
-    if told.get("_class_name") != "UNet2DModel":
-        raise UserError(f"{unet} holds a {told.get('_class_name')}; only UNet2DModel can be read.")
+    told = _config(unet / "config.json")
+    if told.get("_class_name") != KIND:
+        raise UserError(f"{unet} holds a {told.get('_class_name')}; only {KIND} can be read.")
     names, kinds = _classes(path, told)
     model = _unet2d(unet)
     config = model.config
@@ -117,7 +125,7 @@ def load_hub(path: Path) -> Generator:
 
 def read_scheduler(folder: Path) -> tuple[Schedule, Prediction, int, Drawing]:
     """What a scheduler says: levels, prediction, step offset, and a way of drawing."""
-    name = read_json(folder / "scheduler_config.json").get("_class_name", "")
+    name = _config(folder / "scheduler_config.json").get("_class_name", "")
     if name not in SCHEDULERS and name != FLOW:
         raise unknown_name("scheduler", name, [*SCHEDULERS, FLOW])
     scheduler = _from_pretrained(name, folder)
@@ -140,7 +148,7 @@ def read_scheduler(folder: Path) -> tuple[Schedule, Prediction, int, Drawing]:
     clip = config.get("clip_sample_range", 1.0) if config.get("clip_sample") else None
     steps = min(steps, schedule.steps)
     drawing = replace(PLAIN, solver=solver, steps=steps, spacing=spacing, clip=clip)
-    return schedule, PREDICTIONS[config["prediction_type"]](), -1, drawing
+    return schedule, PREDICTIONS[kind](), -1, drawing
 
 
 def write_hub(generator: Generator, out: Path) -> None:
@@ -155,28 +163,42 @@ def write_hub(generator: Generator, out: Path) -> None:
     network, schedule, prediction = _expressible(generator)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists and is not an empty folder; name a new one.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
-        folder = Path(temporary) / out.name
-        (folder / UNET).mkdir(parents=True)
-        weights = folder / UNET / "diffusion_pytorch_model.safetensors"
-        save_file(diffusers_names.state_of(network), weights)
-        config = diffusers_names.config_of(network, generator.image_shape[1])
-        write_json(folder / UNET / "config.json", config)
-        scheduler = scheduler_config(generator.drawing, schedule, prediction)
-        write_json(folder / SCHEDULER / "scheduler_config.json", scheduler)
-        if generator.class_names:
-            write_json(folder / CLASSES, {"class_names": list(generator.class_names)})
-        else:
-            index = {
-                "_class_name": PIPELINES[generator.drawing.solver],
-                UNET: ["diffusers", "UNet2DModel"],
-                SCHEDULER: ["diffusers", scheduler["_class_name"]],
-            }
-            write_json(folder / "model_index.json", index)
-        if out.exists():
-            out.rmdir()
-        shutil.move(folder, out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+            folder = Path(temporary) / "model"
+            _write(
+                folder,
+                generator,
+                network,
+                scheduler_config(generator.drawing, schedule, prediction),
+            )
+            if out.exists():
+                out.rmdir()
+            shutil.move(folder, out)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {out}: {error.strerror or error}. Free some space or name another folder."
+        ) from error
+
+
+def _write(folder: Path, generator: Generator, network: UNet, scheduler: dict[str, Any]) -> None:
+    (folder / UNET).mkdir(parents=True)
+    save_file(
+        diffusers_names.state_of(network), folder / UNET / "diffusion_pytorch_model.safetensors"
+    )
+    config = diffusers_names.config_of(network, generator.image_shape[1])
+    write_json(folder / UNET / "config.json", config)
+    write_json(folder / SCHEDULER / "scheduler_config.json", scheduler)
+    if generator.class_names:
+        write_json(folder / CLASSES, {"class_names": list(generator.class_names)})
+        return
+    index = {
+        "_class_name": PIPELINES[generator.drawing.solver],
+        UNET: ["diffusers", KIND],
+        SCHEDULER: ["diffusers", scheduler["_class_name"]],
+    }
+    write_json(folder / "model_index.json", index)
 
 
 def scheduler_config(drawing: Drawing, schedule: Discrete, prediction: str) -> dict[str, Any]:
@@ -207,10 +229,8 @@ def _expressible(generator: Generator) -> tuple[UNet, Discrete, str]:
         raise UserError(
             f"{generator.origin} has no counterpart in diffusers; train with --network unet for that."
         )
-    shared = ("trailing", "leading") if drawing.solver == "ddim" else ("trailing",)
     if (
-        drawing.solver not in PIPELINES
-        or drawing.spacing not in shared
+        drawing.spacing not in SHARED.get(drawing.solver, ())
         or drawing.clip is not None
         or drawing.eta
     ):
@@ -219,6 +239,13 @@ def _expressible(generator: Generator) -> tuple[UNet, Discrete, str]:
             f"{drawing.spacing} times, eta {drawing.eta:g}, clip {drawing.clip}."
         )
     return network, denoiser.schedule, words[0]
+
+
+def _config(path: Path) -> dict[str, Any]:
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise UserError(f"{path} should hold settings by name; it is damaged.")
+    return config
 
 
 def _part(path: Path, name: str) -> Path:
@@ -237,8 +264,7 @@ def _classes(path: Path, config: dict[str, Any]) -> tuple[tuple[str, ...], dict[
         return (), {}
     names = tuple(str(index) for index in range(embedded))
     if (path / CLASSES).is_file():
-        told = read_json(path / CLASSES)
-        given = told.get("class_names") if isinstance(told, dict) else None
+        given = _config(path / CLASSES).get("class_names")
         if not isinstance(given, list) or len(given) not in (embedded, embedded - 1):
             raise UserError(f"{path / CLASSES} should name {embedded - 1} or {embedded} classes.")
         names = tuple(map(str, given))
@@ -247,7 +273,7 @@ def _classes(path: Path, config: dict[str, Any]) -> tuple[tuple[str, ...], dict[
 
 def _unet2d(folder: Path) -> Any:
     """The network; UserError where weights are missing, left over or of another shape."""
-    model, told = _from_pretrained("UNet2DModel", folder, output_loading_info=True)
+    model, told = _from_pretrained(KIND, folder, output_loading_info=True)
     for word, keys in told.items():
         if keys:
             raise UserError(f"{folder} does not fit its config.json: {word}: {next(iter(keys))}.")

@@ -46,15 +46,15 @@ def invert(
     """Writes the noise of each image as NAME.safetensors, the way back as a table and a picture."""
     if corrections < 0:
         raise UserError(f"--corrections must be at least 0, not {corrections}.")
-    wishes = Wishes(solver="ddim", steps=steps, eta=0.0, guidance=1.0)
-    plain = replace(generator, drawing=replace(changed(generator.drawing, wishes), clip=None))
+    wishes = Wishes(solver="ddim", steps=steps, eta=0.0, guidance=1.0, clip=0.0)
+    plain = replace(generator, drawing=changed(generator.drawing, wishes))
     times_of(plain.drawing, plain.denoiser.schedule)  # refuses what cannot be walked
     images = read(spec, "train")
-    check_noise(generator, images.images, f"the images of {spec}, taken")
+    check_noise(generator, images.images, f"each image of {spec}")
+    shows = [_conditions(plain, images, index) for index in range(len(images))]
     found: list[Inverted] = []
     with progress_bar("inverting") as bar:
-        for index, name in enumerate(_names(images)):
-            conditions = _conditions(plain, images, index)
+        for index, (name, conditions) in enumerate(zip(_names(images), shows, strict=True)):
             noise, back = there_and_back(
                 plain, images.images[index : index + 1], conditions, corrections, precision
             )

@@ -11,7 +11,7 @@ from marmor.networks.judges import DigitJudge, Judge
 from marmor.recipes.designs import DESIGNS
 from marmor.recipes.folders import DRAWING_RECIPES, PRETRAINED, open_folder, pretrained
 from marmor.recipes.foreign import load_foreign, numbered
-from marmor.recipes.generators import Generator
+from marmor.recipes.generators import Generator, sides_of
 from marmor.recipes.hub import is_hub, load_hub
 
 DEFAULT_JUDGE = "digit-judge"
@@ -53,8 +53,7 @@ def load_generator(spec: str) -> Generator:
     load_into(denoiser, weights, spec)
     drawing = replace(design.drawing_after(images), **settings.get("drawing", {}))
     names, shape = tuple(model["class_names"]), tuple(model["image_shape"])
-    sides = design.sides(shape) if design.sides else None
-    return Generator(denoiser.eval(), names, shape, drawing, spec, sides)
+    return Generator(denoiser.eval(), names, shape, drawing, spec, sides_of(denoiser))
 
 
 def load_judge(spec: str) -> LoadedJudge:

@@ -28,6 +28,7 @@ REFERENCES = (
     "Heusel et al.: GANs Trained by a Two Time-Scale Update Rule, 2017 (arXiv 1706.08500): the "
     "Fréchet distance.",
     "Ganin et al.: Domain-Adversarial Training of Neural Networks, 2016 (arXiv 1505.07818): MNIST-M.",
+    "Dalal, Triggs: Histograms of Oriented Gradients for Human Detection, 2005; King: dlib, 2009: faces.",
 )
 
 
@@ -98,7 +99,7 @@ def _headline(found: Findings) -> list[tuple[str, str, str]]:
         faces = found.faces
         note = (
             f"of {faces.drawn.count} drawn; {100 * faces.real.value:.1f} % of {faces.real.count} "
-            f"{faces.real_images}, {100 * faces.noise.value:.1f} % of noise"
+            f"{faces.what}, {100 * faces.noise.value:.1f} % of noise"
         )
         cards.append(("one face found", f"{100 * faces.drawn.value:.1f} %", note))
     figures = found.figures
@@ -130,7 +131,7 @@ def _drawn_section(found: Findings) -> Section:
     which = f"The first image of class {names[0]!r}" if names else "The first image"
     items: list[Picture | Table | Text] = [
         Picture(
-            "Ten by ten",
+            "Drawn",
             "Rows are the classes asked for, columns are other noises."
             if names
             else "Each from a noise of its own.",
@@ -167,6 +168,8 @@ def _judged_section(found: Findings) -> Section:
             "A detector of faces (HOG, dlib) looks at every image; one face in it counts. It does not "
             "tell whether the face is a good one."
         )
+    elif not found.generator.class_names:
+        lead = "Nothing was measured: for faces, install their detector with pip install 'marmor[faces]'."
     elif found.measured is None:
         lead = (
             "No judge knows these classes, so nothing is claimed about them. Train one with "
@@ -201,7 +204,7 @@ def _judged_section(found: Findings) -> Section:
             images["neighbours"],
         )
     )
-    return Section("What a judge reads" if found.faces is None else "Faces", lead, items)
+    return Section("What a judge reads" if found.generator.class_names else "Measured", lead, items)
 
 
 def _training_section(found: Findings) -> Section:
@@ -250,7 +253,7 @@ def _facts(found: Findings) -> dict[str, str | int | float]:
 
 def _commands(run: RunFolder) -> list[str]:
     asked = run.config["settings"]["asked"]
-    given = {key: str(value) for key, value in asked.items() if value is not None}
+    given = {key: str(value) for key, value in asked.items() if value is not None or key == "size"}
     words = [word for key, value in given.items() for word in (f"--{key}", value)]
     return [
         shlex.join(["marmor", "train", run.recipe, *words]),
@@ -265,7 +268,7 @@ def _files(run: RunFolder) -> list[tuple[str, str]]:
         ("config.json", "what was asked for, the model's shape, the data's fingerprint"),
         ("environment.json", "packages and machine"),
         ("metrics.jsonl", "the training log, a line every 20 steps"),
-        ("samples", "the judged images, <class>_<nnn>.png"),
+        ("samples", "the images that were drawn and measured, <class>_<nnn>.png"),
         ("figures", "the pictures of this page"),
         ("checkpoints", "weights as safetensors, and what a resume needs"),
     ]

@@ -26,7 +26,7 @@ from marmor.metrics import can_detect, nearest
 from marmor.networks.summary import format_summary, summarise
 from marmor.recipes import faces as faces_recipe
 from marmor.recipes.drawing import Drawn, as_images, draw_with_bar, names_of, write_images
-from marmor.recipes.face_shares import FaceShares, face_shares
+from marmor.recipes.face_shares import FaceShares, RealFaces, face_shares, real_faces
 from marmor.recipes.folders import DRAWING_RECIPES
 from marmor.recipes.generators import Generator
 from marmor.recipes.models import LoadedJudge, find_judge, load_generator
@@ -68,7 +68,12 @@ def report(
     """
     run = RunFolder.open(path, *DRAWING_RECIPES)
     generator = load_generator(str(path))
+    if judge is not None and not generator.class_names:
+        raise UserError(f"{path} draws no classes, so no judge can read them; leave --judge out.")
+    if real is not None and run.recipe != faces_recipe.RECIPE:
+        raise UserError(f"--real is for runs of faces; {path} is measured on its own test split.")
     reader = find_judge(judge, generator.class_names) if generator.class_names else None
+    others = _real_faces(run, real, generator.image_shape[1])
     started = time.perf_counter()
     drawn = draw_with_bar(generator, names_of(generator), per_class, seed, "auto")
     seconds = time.perf_counter() - started
@@ -77,7 +82,7 @@ def report(
     write_images(drawn, path / "samples")
 
     measured = _measure(run, generator, reader, drawn, per_class, seed) if reader else None
-    faces = _faces(run, drawn, real)
+    faces = face_shares(torch.stack([item.image for item in drawn]), others) if others else None
     figures = _figures(run, generator, drawn, seconds, measured, faces)
     write_json(path / "summary.json", figures)
     images = _pictures(run, generator, drawn, seed, measured)
@@ -92,15 +97,14 @@ def report(
     return path / "report.html"
 
 
-def _faces(run: RunFolder, drawn: list[Drawn], real: str | None) -> FaceShares | None:
-    """How often a face is found in a run of faces; None for others, and where no detector is installed."""
+def _real_faces(run: RunFolder, real: str | None, side: int) -> RealFaces | None:
+    """What drawn faces are compared with; None for other runs, and where no detector is installed."""
     if run.recipe != faces_recipe.RECIPE:
         return None
     if not can_detect():
         console.print("no detector of faces is installed: pip install 'marmor[faces]'")
         return None
-    images = torch.stack([item.image for item in drawn])
-    return face_shares(images, run.config["settings"]["asked"]["data"], real)
+    return real_faces(run.config["settings"]["asked"]["data"], real, side)
 
 
 def _measure(
@@ -202,7 +206,7 @@ def _neighbours(run: RunFolder, drawn: list[Drawn]) -> Image.Image:
     data = load_unlabelled(asked["data"], asked["size"])
     order = torch.randperm(len(data), generator=torch_stream(0, "neighbours"))[:BANK]
     bank = data.images[order]
-    firsts = sorted(drawn, key=lambda item: item.number)[:NEIGHBOURS_OF]
+    firsts = sorted(drawn, key=lambda item: item.number)[:NEIGHBOURS_OF]  # of each class in turn
     samples = torch.stack([item.image for item in firsts])
     found = nearest(_flat(samples), _flat(bank), min(NEIGHBOURS, len(bank)))
     names = [item.file_name.removesuffix(".png") for item in firsts]
@@ -215,7 +219,7 @@ def _flat(images: Tensor) -> Tensor:
 
 def _beside(spec: str, seed: int) -> Image.Image:
     other = load_generator(spec)
-    drawn = draw_with_bar(other, other.class_names, GRID_COLUMNS, seed, "auto")
+    drawn = draw_with_bar(other, names_of(other), GRID_COLUMNS, seed, "auto")
     return class_grid(drawn, GRID_COLUMNS)
 
 
