@@ -62,9 +62,18 @@ def test_many_classes_stay_a_picture():
     assert picture.width < 3000
 
 
-def test_more_series_than_colours():
+def test_more_series_than_colours_have_their_legend_beside_the_plot():
     series = {str(index): ([0, 1], [index, index]) for index in range(9)}
-    assert curves(series, "x", "y", "").size == draw_curves().size
+    six = {name: series[name] for name in list(series)[:6]}
+    assert curves(six, "x", "y", "").size == draw_curves().size
+    assert curves(series, "x", "y", "").width > draw_curves().width
+
+
+def test_a_logarithmic_x_writes_every_x_out():
+    series = {"a": ([6, 8, 200], [1, 2, 3])}
+    plain, logarithmic = (curves(series, "x", "y", "", logx=log) for log in (False, True))
+    assert plain.size == logarithmic.size
+    assert plain.tobytes() != logarithmic.tobytes()
 
 
 def test_an_unknown_share_leaves_its_row_empty():
