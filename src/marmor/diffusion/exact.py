@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from marmor.diffusion.predictions import Estimate, levels
+from marmor.diffusion.predictions import Estimate, ImagePrediction, levels
 from marmor.diffusion.schedules import Schedule
 
 
@@ -34,6 +34,6 @@ def exact_denoiser(
         logs = -0.5 * (offset**2 / variance + variance.log()).sum((2, 3, 4))
         posterior = (weights.log() + logs).softmax(1)[:, :, None, None, None]
         image = (posterior * (means + alpha * stds**2 / variance * offset)).sum(1)
-        return Estimate(image, (x - at.signal * image) / at.noise)
+        return ImagePrediction().estimate(image, x, at)
 
     return denoise

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from marmor.base.conditions import Condition, Conditions, none_of
 from marmor.diffusion.denoisers import Denoise
-from marmor.diffusion.predictions import Estimate
+from marmor.diffusion.predictions import Estimate, ImagePrediction, levels
 from marmor.diffusion.schedules import Schedule
 
 
@@ -97,5 +97,4 @@ def _revised(denoise: Denoise, schedule: Schedule, revise: Callable[[Tensor], Te
 
 def _following(image: Tensor, x: Tensor, t: Tensor, schedule: Schedule) -> Estimate:
     """An image estimate with the noise that makes x_t of it."""
-    alpha, sigma = schedule.signal(t)[:, None, None, None], schedule.noise(t)[:, None, None, None]
-    return Estimate(image, (x - alpha * image) / sigma)
+    return ImagePrediction().estimate(image, x, levels(schedule, t))

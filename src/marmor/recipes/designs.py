@@ -104,7 +104,7 @@ def _uvit_optimizers(denoiser: Denoiser) -> Optimizers:
 
 
 TABLE = 1000
-"""Steps of the U-Net's table of noise, as diffusers counts them."""
+"""Steps of a U-Net's table of noise, as DDPM and its descendants have them."""
 
 SMALLEST = 7
 """Side of the images at a U-Net's lowest level, or a little more."""

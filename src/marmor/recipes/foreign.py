@@ -9,11 +9,8 @@ from marmor.networks import context_unet, unet
 from marmor.networks.checkpoints import State, load_into, load_state, recognise, without_prefix
 from marmor.networks.steps import InSteps
 from marmor.networks.unet import UNet
-from marmor.recipes.designs import DESIGNS, Drawing, as_published
+from marmor.recipes.designs import DESIGNS, TABLE, Drawing, as_published
 from marmor.recipes.generators import Generator
-
-TABLE = 1000
-"""Steps of the linear betas that the course's U-Net was trained with."""
 
 SIDE = 256
 """Side of the images it was trained on; it draws any side that can be halved at every level."""
