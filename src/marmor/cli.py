@@ -22,6 +22,7 @@ from marmor.recipes import (
     hub,
     inverting,
     judge,
+    making,
     pictures,
     reporting,
     running,
@@ -393,12 +394,32 @@ def data_make_mnist_m(
         full: digits invert fully, without grey edges, as in the published test set.
         without: data whose test split (all of it, where it has no splits) is kept out of training.
     """
-    running.make_digits(digits, photos, count, seed, full, without, out)
+    making.mnist_m(digits, photos, count, seed, full, without, out)
+
+
+def data_make_house_numbers(
+    out: Path, count: int = 60_000, test: int = 10_000, seed: int = 0
+) -> None:
+    """Make house numbers: synthetic street digits, colour 32×32.
+
+    Example: marmor data make house-numbers --out house-numbers.npz
+
+    Args:
+        out: an .npz file or a new folder.
+        count: training images to make.
+        test: test images to make.
+        seed: everything random follows from it.
+    """
+    making.house_numbers(count, test, seed, out)
 
 
 COMMANDS: dict[str, dict[str, Command]] = {
     "start": {"demo": demo, "list": list_},
-    "data": {"data show": data_show, "data make mnist-m": data_make_mnist_m},
+    "data": {
+        "data show": data_show,
+        "data make mnist-m": data_make_mnist_m,
+        "data make house-numbers": data_make_house_numbers,
+    },
     "make": {
         "train digits": train_digits,
         "train faces": train_faces,

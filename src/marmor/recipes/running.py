@@ -1,4 +1,4 @@
-"""What the commands about runs do: resume, list, show data, make data, score."""
+"""What the commands about runs and data do: resume, list, show data, score."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +14,8 @@ from marmor.data import (
     EMBEDDED,
     ImageSet,
     describe,
-    make_mnist_m,
-    photographs,
     read,
-    read_photographs,
     require_classes,
-    write_splits,
 )
 from marmor.figures import confusion, grid, save_png
 from marmor.recipes import digits, faces, judge
@@ -86,32 +82,6 @@ def contact_sheet(images: ImageSet) -> Image.Image:
     count = min(SHEET, len(images))
     chosen = images.take([i * len(images) // count for i in range(count)])
     return grid(chosen.images, 10)
-
-
-def make_digits(
-    digits_spec: str,
-    photos: Path | None,
-    count: int | None,
-    seed: int,
-    full: bool,
-    without: str | None,
-    out: Path,
-) -> None:
-    """Makes MNIST-M, train and test, from digits and photographs."""
-    backgrounds = photographs() if photos is None else read_photographs(photos)
-    train, test = (read(digits_spec, split) for split in ("train", "test"))
-    for source in (train, test):
-        require_classes(source)
-    if without is not None:
-        train = train.without(read(without, "test"))
-        console.print(f"training digits: {train.notes[-1]}")
-    splits = {
-        "train": make_mnist_m(train, backgrounds, seed, full, count),
-        "test": make_mnist_m(test, backgrounds, seed + 1, full),
-    }
-    write_splits(splits, out)
-    sizes = ", ".join(f"{len(images):,} {split}" for split, images in splits.items())
-    console.print(f"made {sizes} images from {len(backgrounds)} photographs → {out}")
 
 
 def score(

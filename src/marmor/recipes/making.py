@@ -1,0 +1,54 @@
+"""Data sets that are made, not found: `marmor data make`."""
+
+from pathlib import Path
+
+from marmor.base.progress import console, progress_bar
+from marmor.data import (
+    make_house_numbers,
+    make_mnist_m,
+    photographs,
+    read,
+    read_photographs,
+    require_classes,
+    write_splits,
+)
+
+
+def mnist_m(
+    digits_spec: str,
+    photos: Path | None,
+    count: int | None,
+    seed: int,
+    full: bool,
+    without: str | None,
+    out: Path,
+) -> None:
+    """Makes MNIST-M, train and test, from digits and photographs."""
+    backgrounds = photographs() if photos is None else read_photographs(photos)
+    train, test = (read(digits_spec, split) for split in ("train", "test"))
+    for source in (train, test):
+        require_classes(source)
+    if without is not None:
+        train = train.without(read(without, "test"))
+        console.print(f"training digits: {train.notes[-1]}")
+    splits = {
+        "train": make_mnist_m(train, backgrounds, seed, full, count),
+        "test": make_mnist_m(test, backgrounds, seed + 1, full),
+    }
+    write_splits(splits, out)
+    sizes = ", ".join(f"{len(images):,} {split}" for split, images in splits.items())
+    console.print(f"made {sizes} images from {len(backgrounds)} photographs → {out}")
+
+
+def house_numbers(count: int, test: int, seed: int, out: Path) -> None:
+    """Makes synthetic street digits, train and test, from typefaces."""
+    with progress_bar("rendering") as bar:
+        whole = count + test
+        splits = {
+            "train": make_house_numbers(count, seed, lambda share: bar(share * count / whole)),
+            "test": make_house_numbers(
+                test, seed + 1, lambda share: bar((count + share * test) / whole)
+            ),
+        }
+    write_splits(splits, out)
+    console.print(f"made {count:,} train, {test:,} test images → {out}")
