@@ -1,0 +1,28 @@
+"""From labelled images of one place to a classifier for another: alignment, selection, the guard."""
+
+from marmor.adaptation.discrepancies import coral, mmd
+from marmor.adaptation.guard import CollapseGuard, Signs
+from marmor.adaptation.reversal import reverse_gradient
+from marmor.adaptation.schedules import adversarial_weight, annealed_rate
+from marmor.adaptation.validators import (
+    balance,
+    certainty,
+    information,
+    neighbourhood_density,
+    source_accuracy,
+)
+
+__all__ = [
+    "CollapseGuard",
+    "Signs",
+    "adversarial_weight",
+    "annealed_rate",
+    "balance",
+    "certainty",
+    "coral",
+    "information",
+    "mmd",
+    "neighbourhood_density",
+    "reverse_gradient",
+    "source_accuracy",
+]

@@ -1,0 +1,46 @@
+"""Scores of a checkpoint that read no target labels; higher is better. Arguments say what is seen.
+
+None of those that read only the target's predictions can tell a good checkpoint from every bad one:
+entropy and neighbourhood density are best for a network that says the same of every image, and
+information is high for one that is sure, balanced and wrong.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def source_accuracy(source_logits: Tensor, source_labels: Tensor) -> float:
+    """The share of held-out source images that are read right."""
+    return (source_logits.argmax(1) == source_labels).float().mean().item()
+
+
+def certainty(target_logits: Tensor) -> float:
+    """Minus the mean entropy of predictions, in nats: 0 where every one is certain."""
+    return -_entropy(target_logits.softmax(1)).mean().item()
+
+
+def balance(target_logits: Tensor) -> float:
+    """The entropy of the mean prediction, in nats: log(classes) where all are predicted alike."""
+    return _entropy(target_logits.softmax(1).mean(0)).item()
+
+
+def information(target_logits: Tensor) -> float:
+    """Mutual information between image and prediction, in nats, at most log(classes).
+
+    ``balance`` + ``certainty`` (Bridle et al. 1991; Shi & Sha 2012; SHOT, Liang et al. 2020, eq. 3).
+    """
+    return balance(target_logits) + certainty(target_logits)
+
+
+def neighbourhood_density(target_features: Tensor, temperature: float = 0.05) -> float:
+    """Soft neighbourhood density (Saito et al. 2021, eq. 2 to 4): entropy of similarities, (N, D)."""
+    unit = F.normalize(target_features, dim=1)
+    similarity = unit @ unit.T / temperature
+    similarity.fill_diagonal_(-torch.inf)
+    return _entropy(similarity.softmax(1)).mean().item()
+
+
+def _entropy(p: Tensor) -> Tensor:
+    """Of distributions along the last dimension; 0·log 0 is 0."""
+    return -torch.special.xlogy(p, p).sum(-1)

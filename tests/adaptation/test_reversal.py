@@ -1,0 +1,41 @@
+import pytest
+import torch
+from torch import nn
+
+from marmor.adaptation import adversarial_weight, annealed_rate, reverse_gradient
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.1, 1.0, 10.0])
+def test_forward_is_identity_and_gradients_turn_around(weight):
+    x = torch.randn(4, 3, requires_grad=True)
+    y = reverse_gradient(x, weight)
+    assert torch.equal(y, x)
+    g = torch.randn(4, 3)
+    y.backward(g)
+    assert x.grad is not None
+    assert torch.allclose(x.grad, -weight * g)
+
+
+def test_the_opponents_own_gradient_is_not_scaled():
+    opponent, x = nn.Linear(3, 1), torch.randn(5, 3, requires_grad=True)
+    gradients = []
+    for weight in (0.1, 1.0):
+        opponent.zero_grad()
+        loss = opponent(reverse_gradient(x, weight)).square().mean()
+        loss.backward()
+        assert opponent.weight.grad is not None
+        gradients.append(opponent.weight.grad.clone())
+    assert torch.equal(*gradients)
+    assert gradients[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"), [(0, 0), (0.1, 0.46212), (0.25, 0.84828), (0.5, 0.98661), (1, 0.99991)]
+)
+def test_published_weights(p, expected):
+    assert adversarial_weight(p) == pytest.approx(expected, abs=5e-6)
+
+
+@pytest.mark.parametrize(("p", "expected"), [(0.1, 0.005946), (0.5, 0.002608), (1, 0.001656)])
+def test_published_rates(p, expected):
+    assert 0.01 * annealed_rate(p) == pytest.approx(expected, abs=5e-7)

@@ -1,0 +1,50 @@
+import math
+
+import pytest
+import torch
+
+from marmor.adaptation import (
+    balance,
+    certainty,
+    information,
+    neighbourhood_density,
+    source_accuracy,
+)
+
+CLASSES = 5
+
+
+def sure(labels):
+    return 50.0 * torch.nn.functional.one_hot(labels, CLASSES)
+
+
+def test_a_collapsed_network_fools_all_but_information():
+    """The oracle: a constant, certain answer is the best that entropy and density can see."""
+    collapsed = sure(torch.zeros(40, dtype=torch.long))
+    good = sure(torch.arange(40) % CLASSES)
+    assert certainty(collapsed) == pytest.approx(certainty(good), abs=1e-6)
+    assert certainty(collapsed) == pytest.approx(0, abs=1e-6)
+    assert information(collapsed) == pytest.approx(0, abs=1e-6)
+    assert information(good) == pytest.approx(math.log(CLASSES), abs=1e-6)
+    same, clusters = torch.ones(40, 8), torch.eye(8)[torch.arange(40) % CLASSES]
+    assert neighbourhood_density(same) == pytest.approx(math.log(39), abs=1e-5)
+    assert neighbourhood_density(same) > neighbourhood_density(clusters)
+
+
+def test_information_is_balance_and_certainty():
+    logits = torch.randn(100, CLASSES, generator=torch.Generator().manual_seed(0))
+    p = logits.softmax(1)
+    joint = (p * (p / p.mean(0)).log()).sum(1).mean().item()
+    assert information(logits) == pytest.approx(joint, abs=1e-6)
+    assert information(torch.zeros(4, CLASSES)) == pytest.approx(0, abs=1e-6)
+    assert balance(torch.zeros(4, CLASSES)) == pytest.approx(math.log(CLASSES))
+
+
+def test_density_counts_neighbours_not_oneself():
+    pairs = torch.eye(6).repeat_interleave(2, 0)
+    assert neighbourhood_density(pairs, temperature=0.01) == pytest.approx(0, abs=1e-6)
+
+
+def test_source_accuracy():
+    labels = torch.tensor([0, 1, 2, 3])
+    assert source_accuracy(sure(torch.tensor([0, 1, 2, 0])), labels) == 0.75
