@@ -57,8 +57,8 @@ def test_a_run_killed_at_a_random_moment_resumes_to_the_same_weights(
     digits.resume(RunFolder.open(tmp_path / "killed"))
     whole, again = (RunFolder(tmp_path / name) for name in ("whole", "killed"))
     for part in ("model", "average"):
-        expected = load_weights(whole.latest() / f"{part}.safetensors")  # type: ignore[operator]
-        found = load_weights(again.latest() / f"{part}.safetensors")  # type: ignore[operator]
+        expected = load_weights(whole.checkpoints.latest() / f"{part}.safetensors")  # type: ignore[operator]
+        found = load_weights(again.checkpoints.latest() / f"{part}.safetensors")  # type: ignore[operator]
         assert all(torch.equal(expected[name], found[name]) for name in expected)
     assert [line["step"] for line in again.history()] == [20, 40, 60]
     losses = [[line["loss"] for line in run.history()] for run in (whole, again)]

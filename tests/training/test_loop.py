@@ -49,7 +49,10 @@ class Regression:
         return {"loss": (module(batch["x"]) - batch["y"]).square().mean()}
 
     def rate(self, progress: float) -> float:
-        return warmup_then_linear(progress)
+        return warmup_then_linear(progress) / (1 + self.retreats)
+
+    def begin(self, average: nn.Module, retreats: int) -> None:
+        self.average, self.retreats = average, retreats
 
 
 def settings(**changes) -> LoopSettings:
@@ -57,10 +60,11 @@ def settings(**changes) -> LoopSettings:
     return LoopSettings(**{**plain, "checkpoint_seconds": 0.0, **changes})
 
 
-def train(path: Path, method: Regression, probe=None, **changes) -> RunFolder:
+def train(path: Path, method: Regression, probe=None, guard=None, **changes) -> RunFolder:
     run = RunFolder(path)
     path.mkdir(exist_ok=True)
-    fit(method, run, settings(**changes), lambda share, record: None, probe)
+    looped = settings(**changes)
+    fit(method, run, looped, lambda share, record: None, probe, guard, method.begin)
     return run
 
 
@@ -74,7 +78,7 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path, killed_at: int) -> Non
     with pytest.raises(RuntimeError, match="killed"):
         train(tmp_path / "killed", Regression(stop_at=killed_at))
     again = train(tmp_path / "killed", Regression())
-    expected, found = whole.load(), again.load()
+    expected, found = whole.checkpoints.load(), again.checkpoints.load()
     assert expected is not None
     assert found is not None
     for part in ("model", "average"):
@@ -101,7 +105,7 @@ def test_lines_cut_short_by_a_kill_are_dropped(tmp_path: Path) -> None:
 def test_divergence_stops_says_so_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(DivergenceError, match=r"step 31: the loss is nan.*step-000030"):
         train(tmp_path / "run", Regression(poison_at=30))
-    checkpoint = RunFolder(tmp_path / "run").load()
+    checkpoint = RunFolder(tmp_path / "run").checkpoints.load()
     assert checkpoint is not None
     assert checkpoint.position["step"] == 30
     assert all(values.isfinite().all() for values in checkpoint.model.values())
@@ -119,7 +123,7 @@ def test_ctrl_c_saves_and_a_resume_ends_the_same(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run", Interrupted(), checkpoint_seconds=1e9)
     run = RunFolder(tmp_path / "run")
-    checkpoint = run.load()
+    checkpoint = run.checkpoints.load()
     assert checkpoint is not None
     assert checkpoint.position["step"] == 11
     train(tmp_path / "run", Regression())
@@ -136,12 +140,72 @@ def test_milestones_are_probed_once_each_also_across_a_kill(tmp_path: Path) -> N
     assert [line["step"] for line in run.history() if "probed" in line] == [12, 20, 32, 40, 50]
 
 
+def probe_of(method: "Regression"):
+    """The weights' size, and whether the step is one that goes wrong until the method is gentler."""
+
+    def probe(module: nn.Module) -> dict[str, float]:
+        return {"size": module[0].weight.norm().item(), "retreats": method.retreats}  # type: ignore[index]
+
+    return probe
+
+
+def wrong_at_first(figures: dict[str, float]) -> str | None:
+    """Sends the run back from its third milestone, once."""
+    wrong_at_first.calls += 1  # type: ignore[attr-defined]
+    return "went wrong" if figures["retreats"] == 0 and wrong_at_first.calls >= 3 else None  # type: ignore[attr-defined]
+
+
+def guarded(path: Path, calls: int = 0, **method) -> RunFolder:
+    wrong_at_first.calls = calls  # type: ignore[attr-defined]
+    regression = Regression(**method)
+    return train(path, regression, probe_of(regression), wrong_at_first, milestones=5)
+
+
+def test_a_guard_sends_the_run_back_to_the_last_good_milestone(tmp_path: Path) -> None:
+    run = guarded(tmp_path / "run")
+    last = run.checkpoints.load()
+    assert last is not None
+    [retreat] = last.position["retreats"]
+    assert (retreat["step"], retreat["back_to"], retreat["why"]) == (32, 20, "went wrong")
+    assert retreat["figures"]["retreats"] == 0
+    history = run.history()
+    assert [line["step"] for line in history] == [*range(4, STEPS, 4), STEPS]
+    rates = {line["step"]: line["rate"] for line in history}
+    assert rates[24] == pytest.approx(warmup_then_linear(24 / STEPS) / 2)
+    assert rates[20] == pytest.approx(warmup_then_linear(20 / STEPS))
+    assert [line["step"] for line in history if "size" in line] == [12, 20, 32, 40, 50]
+
+
+@pytest.mark.parametrize("killed_at", [21, 33, 45])
+def test_a_guarded_run_resumes_bit_for_bit(tmp_path: Path, killed_at: int) -> None:
+    whole = guarded(tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="killed"):
+        # Step 21 is reached a second time, after the retreat; a kill spares the first.
+        guarded(tmp_path / "run", stop_at=killed_at)
+    again = guarded(tmp_path / "run", calls=2 if killed_at == 21 else 3)
+    expected, found = whole.checkpoints.load(), again.checkpoints.load()
+    assert expected is not None
+    assert found is not None
+    assert expected.position["retreats"] == found.position["retreats"]
+    assert without_clock(whole) == without_clock(again)
+    for name, values in expected.model.items():
+        assert torch.equal(found.model[name], values)
+
+
+def test_a_run_without_good_milestone_starts_anew_and_in_the_end_stops(tmp_path: Path) -> None:
+    with pytest.raises(DivergenceError, match="7th time: hopeless"):
+        train(tmp_path / "run", Regression(), lambda m: {}, lambda f: "hopeless", milestones=5)
+    last = RunFolder(tmp_path / "run").checkpoints.load()
+    assert last is not None
+    assert [retreat["back_to"] for retreat in last.position["retreats"]] == [0] * 6
+
+
 def test_the_average_lags_behind_and_is_kept(tmp_path: Path) -> None:
     run = train(tmp_path / "run", Regression(), ema=0.9)
-    checkpoint = run.load()
+    checkpoint = run.checkpoints.load()
     assert checkpoint is not None
     assert not torch.equal(checkpoint.average["0.weight"], checkpoint.model["0.weight"])
-    equal = train(tmp_path / "plain", Regression(), ema=0.0).load()
+    equal = train(tmp_path / "plain", Regression(), ema=0.0).checkpoints.load()
     assert equal is not None
     assert torch.equal(equal.average["0.weight"], equal.model["0.weight"])
 
@@ -155,20 +219,20 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     def full(*_) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("marmor.training.run.save_file", full)
+    monkeypatch.setattr("marmor.training.checkpoints.save_file", full)
     with pytest.raises(UserError, match="No space left"):
         train(tmp_path / "run", Regression())
-    checkpoint = RunFolder(tmp_path / "run").load()
+    checkpoint = RunFolder(tmp_path / "run").checkpoints.load()
     assert checkpoint is not None
     assert checkpoint.position["step"] == 5
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     run = train(tmp_path / "run", Regression())
-    weights = run.latest() / "model.safetensors"  # type: ignore[operator]
+    weights = run.checkpoints.latest() / "model.safetensors"  # type: ignore[operator]
     weights.write_bytes(weights.read_bytes()[:50])
     with pytest.raises(UserError, match=r"model\.safetensors"):
-        run.load()
+        run.checkpoints.load()
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
@@ -176,4 +240,4 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
     before = run.metrics.read_bytes()
     train(tmp_path / "run", Regression())
     assert run.metrics.read_bytes() == before
-    assert [path.name for path in run.checkpoints.iterdir()][-1:]
+    assert [path.name for path in run.checkpoints.folder.iterdir()][-1:]

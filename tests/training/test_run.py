@@ -34,7 +34,7 @@ def test_what_is_no_run_or_another_recipe_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_without_checkpoint_has_no_weights(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", "digits", {})
-    assert run.load() is None
+    assert run.checkpoints.load() is None
     with pytest.raises(UserError, match="no checkpoint yet"):
         run.average_weights()
 
@@ -56,10 +56,11 @@ run = RunFolder.create(Path(sys.argv[1]), "digits", {})
 def checkpoint(step, size):
     weights = {"w": torch.full((size,), float(step))}
     return Checkpoint(weights, weights, [], {"step": step})
-run.save(checkpoint(1, 1000))
+run.checkpoints.save(checkpoint(1, 1000))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-for write in (lambda: run.save(checkpoint(2, 1_000_000)), lambda: run.log({"text": "x" * 30_000})):
+big = checkpoint(2, 1_000_000)
+for write in (lambda: run.checkpoints.save(big), lambda: run.log({"text": "x" * 30_000})):
     try:
         write()
     except UserError as error:
@@ -77,9 +78,9 @@ def test_a_write_that_the_system_refuses_leaves_the_last_checkpoint_whole(tmp_pa
     assert "File too large" in lines[0]
     assert "metrics.jsonl" in lines[1]
     run = RunFolder.open(tmp_path / "run")
-    checkpoint = run.load()
+    checkpoint = run.checkpoints.load()
     assert checkpoint is not None
     assert checkpoint.position == {"step": 1}
     assert checkpoint.average["w"].tolist() == [1.0] * 1000
-    assert [path.name for path in run.checkpoints.iterdir()] == ["step-000001"]
+    assert [path.name for path in run.checkpoints.folder.iterdir()] == ["step-000001"]
     assert run.history() == []

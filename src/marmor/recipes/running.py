@@ -59,7 +59,7 @@ def list_everything(runs: Path) -> None:
         table.add_row("weights", PRETRAINED + name, config["settings"].get("note", ""))
     for config in sorted(runs.glob("*/config.json")):
         run = RunFolder.open(config.parent)
-        checkpoint = run.latest()
+        checkpoint = run.checkpoints.latest()
         table.add_row(
             "run", str(run.path), f"{run.recipe}, {checkpoint.name if checkpoint else '—'}"
         )

@@ -2,18 +2,21 @@
 
 from marmor.training.average import Average
 from marmor.training.budget import Budget, linear_decay, warmup_then_linear
-from marmor.training.loop import DivergenceError, LoopSettings, Method, Probe, fit
+from marmor.training.checkpoints import Checkpoint, load_weights
+from marmor.training.loop import Begin, DivergenceError, Guard, LoopSettings, Method, Probe, fit
 from marmor.training.optimizers import Optimizers, adam, muon_and_adamw
 from marmor.training.precision import NumberFormat, Precision, autocast, resolve
 from marmor.training.replicas import Batch
-from marmor.training.run import Checkpoint, RunFolder, environment, load_weights
+from marmor.training.run import RunFolder, environment
 
 __all__ = [
     "Average",
     "Batch",
+    "Begin",
     "Budget",
     "Checkpoint",
     "DivergenceError",
+    "Guard",
     "LoopSettings",
     "Method",
     "NumberFormat",

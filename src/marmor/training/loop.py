@@ -22,11 +22,12 @@ from marmor.base.errors import UserError
 from marmor.training.average import Average
 from marmor.training.board import Board
 from marmor.training.budget import Budget
+from marmor.training.checkpoints import Checkpoint, Checkpoints
 from marmor.training.optimizers import Optimizers
 from marmor.training.precision import NumberFormat, Precision, autocast, resolve
 from marmor.training.processes import processes
 from marmor.training.replicas import Batch, Replicas, threads_for
-from marmor.training.run import Checkpoint, RunFolder
+from marmor.training.run import RunFolder
 
 
 class Method(Protocol):
@@ -78,6 +79,8 @@ class Position:
     """Sums of the scalars since the last log line."""
     milestone: int = 0
     """How many of the budget's milestones have been probed."""
+    retreats: list[dict[str, Any]] = field(default_factory=list)
+    """Each time a guard sent the run back: from which step to which, why, and the figures seen."""
 
 
 Watch = Callable[[float, dict[str, Any]], None]
@@ -88,8 +91,18 @@ Probe = Callable[[nn.Module], dict[str, float]]
 """Measures the averaged module at a milestone, off the clock; its figures join the log record."""
 
 
+Guard = Callable[[dict[str, float]], str | None]
+"""Says in one sentence what is wrong with a milestone, by the probe's figures, or None."""
+
+Begin = Callable[[nn.Module, int], None]
+"""Told before the first step and after every retreat: where the averaged weights are, which a teacher
+may be, and how often a guard has sent the run back, which calls for gentler steps."""
+
+MOST_RETREATS = 6
+
+
 class DivergenceError(UserError):
-    """The loss or a gradient is not a finite number."""
+    """The loss or a gradient is not a finite number, or a guard has sent the run back too often."""
 
 
 def fit(
@@ -98,13 +111,17 @@ def fit(
     settings: LoopSettings,
     watch: Watch,
     probe: Probe | None = None,
+    guard: Guard | None = None,
+    begin: Begin = lambda average, retreats: None,
 ) -> Average:
     """Trains from the run's newest checkpoint, or from the start, to the end of the budget.
 
     Returns the averaged module. Ctrl-C or SIGTERM saves a checkpoint and raises KeyboardInterrupt.
     Raises DivergenceError when the loss is no longer finite; the last checkpoint stays as it is.
+    Where ``guard`` finds a milestone bad, the run goes back to the last good one, or to its start, and
+    ``begin`` is told; the seventh time it stops with DivergenceError.
     """
-    return _Fit(method, run, settings, watch, probe).run_to_end()
+    return _Fit(method, run, settings, watch, probe, guard, begin).run_to_end()
 
 
 class _Fit:
@@ -115,9 +132,11 @@ class _Fit:
         settings: LoopSettings,
         watch: Watch,
         probe: Probe | None,
+        guard: Guard | None,
+        begin: Begin,
     ) -> None:
         self.method, self.run, self.settings = method, run, settings
-        self.watch, self.probe = watch, probe
+        self.watch, self.probe, self.guard, self.begin = watch, probe, guard, begin
         self.processes = processes()
         self.device = torch.device(self.processes.device or "cpu")
         self.precision: NumberFormat = resolve(settings.precision, self.device)
@@ -137,6 +156,9 @@ class _Fit:
         self._resume()
         if self._progress() >= 1:
             return self.average
+        if self.guard is not None and self.at.step == 0:
+            self._save(self.run.good)
+        self.begin(self.average.module, len(self.at.retreats))
         self.module.train()
         try:
             with _interruptible() as interrupted:
@@ -149,7 +171,8 @@ class _Fit:
 
     def _steps(self, interrupted: threading.Event) -> None:
         clock = saved = time.monotonic()
-        while (progress := self._progress()) < 1:
+        progress = self._progress()
+        while progress < 1:
             scalars = self._step(progress)
             now = time.monotonic()
             self.at.step += 1
@@ -158,18 +181,19 @@ class _Fit:
             clock = now
             for name, value in scalars.items():
                 self.at.pending[name] = self.at.pending.get(name, 0.0) + value
-            if self.at.step % self.settings.log_every == 0:
-                self._log(self.settings.log_every)
+            progress = self._progress()
+            since = self.at.step % self.settings.log_every
+            if since == 0 or progress >= 1:
+                self._log(since or self.settings.log_every, progress)
                 clock = time.monotonic()
+                progress = self._progress()  # a guard may have sent the run back
             if self._anywhere(interrupted.is_set()):
-                self._save()
+                self._save(self.run.checkpoints)
                 raise KeyboardInterrupt
             if now - saved > self.settings.checkpoint_seconds:
-                self._save()
+                self._save(self.run.checkpoints)
                 saved = time.monotonic()
-        if remaining := self.at.step % self.settings.log_every:
-            self._log(remaining)
-        self._save()
+        self._save(self.run.checkpoints)
         self.processes.wait_for_everyone()
 
     def _step(self, progress: float) -> dict[str, float]:
@@ -227,9 +251,8 @@ class _Fit:
         assert isinstance(count, Tensor)
         return count.item() > 0
 
-    def _log(self, steps: int) -> None:
-        """Logs the means over the last ``steps`` steps."""
-        progress = self._progress()
+    def _log(self, steps: int, progress: float) -> None:
+        """Logs the means over the last ``steps`` steps; probes a milestone."""
         record = {
             "step": self.at.step,
             "images": self.at.images,
@@ -239,18 +262,41 @@ class _Fit:
         }
         self.at.pending = {}
         reached = int(progress * self.settings.milestones)
+        passed, self.at.milestone = reached > self.at.milestone, reached
+        figures: dict[str, float] = {}
         if self.processes.is_main_process:
-            if reached > self.at.milestone and self.probe is not None:
-                record |= self.probe(self.average.module)
-            self.run.log(record)
+            if passed and self.probe is not None:
+                figures = self.probe(self.average.module)
+            self.run.log(record | figures)
             if self.board is not None:
-                self.board.write(record)
-            self.watch(progress, record)
-        self.at.milestone = reached
+                self.board.write(record | figures)
+            self.watch(progress, record | figures)
+        if passed and self.guard is not None:
+            self._look_after(self.guard, figures)
 
-    def _save(self) -> None:
+    def _look_after(self, guard: Guard, figures: dict[str, float]) -> None:
+        """Keeps a good milestone, or goes back to the one before."""
+        wrong = guard(figures) if self.processes.is_main_process else None
+        if not self._anywhere(wrong is not None):
+            self._save(self.run.good)
+            return
+        seen = {"step": self.at.step, "why": wrong, "figures": figures}
+        retreats = [*self.at.retreats, seen]
+        if len(retreats) > MOST_RETREATS:
+            raise DivergenceError(
+                f"training stopped at step {self.at.step}, sent back for the {len(retreats)}th time: "
+                f"{wrong}. Start a new run with another method or --seed."
+            )
+        self._load(self.run.good)
+        self.at.retreats = [*retreats[:-1], {**seen, "back_to": self.at.step}]
         if self.processes.is_main_process:
-            self.run.save(
+            self.run.rewind_log(self.at.step)
+        self._save(self.run.checkpoints)
+        self.begin(self.average.module, len(retreats))
+
+    def _save(self, where: Checkpoints) -> None:
+        if self.processes.is_main_process:
+            where.save(
                 Checkpoint(
                     model=self.module.state_dict(),
                     average=self.average.module.state_dict(),
@@ -260,18 +306,23 @@ class _Fit:
             )
 
     def _resume(self) -> None:
-        checkpoint = self.run.load()
+        loaded = self._load(self.run.checkpoints)
         if self.processes.is_main_process:
-            self.run.rewind_log(checkpoint.position["step"] if checkpoint else 0)
+            self.run.rewind_log(self.at.step if loaded else 0)
+
+    def _load(self, where: Checkpoints) -> bool:
+        """Takes up the newest checkpoint, if there is one."""
+        checkpoint = where.load()
         if checkpoint is None:
-            return
+            return False
         self.module.load_state_dict(checkpoint.model)
         self.average.module.load_state_dict(checkpoint.average)
         self.method.optimizers.load_state_dict(checkpoint.optimizer)
         self.at = Position(**checkpoint.position)
+        return True
 
     def _divergence(self, loss: float, norm: float) -> str:
-        latest = self.run.latest()
+        latest = self.run.checkpoints.latest()
         back = f"the run is back at {latest}" if latest else "there is no checkpoint to go back to"
         return (
             f"training stopped at step {self.at.step + 1}: the loss is {loss} and the gradient norm "

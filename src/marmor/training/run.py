@@ -3,42 +3,26 @@
 config.json           recipe and its settings
 environment.json      packages, machine, command line
 metrics.jsonl         one line per logged step
-checkpoints/step-N/   model.safetensors, average.safetensors, optimizer.pt, position.json
+checkpoints/step-N/   what a resume needs
+good/step-N/          the last milestone that a guard found nothing wrong with, where there is a guard
 """
 
-import io
 import json
-import pickle
 import platform
-import shutil
 import sys
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from marmor.base.errors import UserError
-from marmor.base.files import flush, read_json, write_json, write_text
+from marmor.base.files import read_json, write_json, write_text
+from marmor.training.checkpoints import Checkpoints, load_weights
 from marmor.training.processes import processes
 
-KEPT_CHECKPOINTS = 2
 PACKAGES = ("marmor", "torch", "torchvision", "accelerate", "safetensors", "numpy", "pillow")
-
-
-@dataclass
-class Checkpoint:
-    """Everything that a resume needs."""
-
-    model: dict[str, Tensor]
-    average: dict[str, Tensor]
-    optimizer: list[dict[str, Any]]
-    position: dict[str, Any]
-    """Where the run stands; ``"step"`` is among it and names the checkpoint's folder."""
 
 
 class RunFolder:
@@ -47,7 +31,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.metrics = path / "metrics.jsonl"
-        self.checkpoints = path / "checkpoints"
+        self.checkpoints = Checkpoints(path / "checkpoints")
+        self.good = Checkpoints(path / "good", kept=1)
 
     @classmethod
     def create_once(cls, path: Path, recipe: str, settings: dict[str, Any]) -> "RunFolder":
@@ -127,84 +112,14 @@ class RunFolder:
         kept = [line for line in self.history() if line["step"] <= step]
         write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
-    def save(self, checkpoint: Checkpoint) -> Path:
-        """Writes a checkpoint; it appears whole, under its final name, or not at all."""
-        final = self.checkpoints / f"step-{checkpoint.position['step']:06d}"
-        partial = self.checkpoints / f".{final.name}.partial"
-        try:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            save_file(_contiguous(checkpoint.model), partial / "model.safetensors")
-            save_file(_contiguous(checkpoint.average), partial / "average.safetensors")
-            (partial / "optimizer.pt").write_bytes(_pickled(checkpoint.optimizer))
-            (partial / "position.json").write_text(json.dumps(checkpoint.position))
-            for path in (*partial.iterdir(), partial):
-                flush(path)
-            if final.exists():  # the same step: the same bits
-                shutil.rmtree(partial)
-            else:
-                partial.rename(final)
-        except (OSError, SafetensorError) as error:
-            shutil.rmtree(partial, ignore_errors=True)
-            reason = getattr(error, "strerror", None) or error
-            raise UserError(
-                f"cannot write the checkpoint {final}: {reason}. The checkpoint before it is whole; "
-                f"free some space and go on with: marmor resume {self.path}."
-            ) from error
-        for old in self._all_checkpoints()[:-KEPT_CHECKPOINTS]:
-            shutil.rmtree(old, ignore_errors=True)
-        return final
-
-    def latest(self) -> Path | None:
-        """The folder of the newest checkpoint, or None."""
-        found = self._all_checkpoints()
-        return found[-1] if found else None
-
-    def load(self) -> Checkpoint | None:
-        """The newest checkpoint, or None in a run that has none yet."""
-        folder = self.latest()
-        if folder is None:
-            return None
-        try:
-            position = json.loads((folder / "position.json").read_text())
-            optimizer = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)
-            model, average = (
-                load_weights(folder / f"{n}.safetensors") for n in ("model", "average")
-            )
-        except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise UserError(
-                f"the checkpoint {folder} is damaged ({error}); "
-                "delete that folder to fall back to the one before it."
-            ) from error
-        return Checkpoint(model, average, optimizer, position)
-
     def average_weights(self) -> dict[str, Tensor]:
         """The averaged weights of the newest checkpoint; UserError where there is none."""
-        folder = self.latest()
+        folder = self.checkpoints.latest()
         if folder is None:
             raise UserError(
                 f"{self.path} has no checkpoint yet; train it with: marmor resume {self.path}."
             )
         return load_weights(folder / "average.safetensors")
-
-    def _all_checkpoints(self) -> list[Path]:
-        if not self.checkpoints.is_dir():
-            return []
-        numbered = [
-            path for path in self.checkpoints.glob("step-*") if path.name[len("step-") :].isdigit()
-        ]
-        return sorted(numbered, key=lambda path: int(path.name.removeprefix("step-")))
-
-
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """A safetensors file; UserError when it is missing or cut short."""
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"{path} cannot be read as safetensors ({error}); it may be cut short: copy it again, or "
-            "delete its checkpoint folder to fall back to the one before it."
-        ) from error
 
 
 def environment() -> dict[str, Any]:
@@ -224,14 +139,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _pickled(value: object) -> bytes:
-    """As torch.save does; its own way to a file hides why the system refused it."""
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    return buffer.getvalue()
-
-
-def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: values.detach().cpu().contiguous().clone() for name, values in state.items()}

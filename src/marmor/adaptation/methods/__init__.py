@@ -1,0 +1,22 @@
+"""Methods of adaptation, one loss each."""
+
+from marmor.adaptation.methods.alignment import Coral, Mmd
+from marmor.adaptation.methods.base import Classifier, Losses, Method, Seen
+from marmor.adaptation.methods.dann import Cdan, Dann
+from marmor.adaptation.methods.self_training import AdaMatch, MeanTeacher, Shot
+from marmor.adaptation.methods.source_only import SourceOnly
+
+__all__ = [
+    "AdaMatch",
+    "Cdan",
+    "Classifier",
+    "Coral",
+    "Dann",
+    "Losses",
+    "MeanTeacher",
+    "Method",
+    "Mmd",
+    "Seen",
+    "Shot",
+    "SourceOnly",
+]

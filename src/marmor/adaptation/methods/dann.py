@@ -1,0 +1,90 @@
+"""Domain-adversarial training: features that a domain classifier cannot tell apart."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from marmor.adaptation.methods.base import (
+    Classifier,
+    Losses,
+    Method,
+    Seen,
+    domain_loss,
+    labelled_loss,
+    perceptron,
+)
+from marmor.adaptation.reversal import reverse_gradient
+from marmor.adaptation.schedules import adversarial_weight
+
+
+@dataclass(frozen=True)
+class Dann(Method):
+    """DANN (Ganin et al. 2016, eq. 9 to 15): labels + domains through a reversed gradient.
+
+    The weight on the reversed gradient follows ``adversarial_weight``. The domain classifier is a
+    perceptron of ``hidden`` units that ends in one unit, or two.
+    """
+
+    hidden: int = 100
+    units: int = 1
+
+    def opponent(self, features: int, classes: int) -> nn.Module:
+        return perceptron(features, self.hidden, self.units)
+
+    def update(
+        self, classifier: Classifier, opponent: nn.Module | None, teacher: Classifier, seen: Seen
+    ) -> Losses:
+        assert opponent is not None
+        labelled, source = labelled_loss(classifier, seen)
+        both = torch.cat([source, classifier.features(seen.target)])
+        weight = seen.strength * adversarial_weight(seen.progress)
+        domains, accuracy = domain_loss(opponent(reverse_gradient(both, weight)))
+        return {
+            "loss": labelled + domains,
+            "labelled": labelled,
+            "domains": domains,
+            "domain_accuracy": accuracy,
+        }
+
+
+@dataclass(frozen=True)
+class Cdan(Method):
+    """CDAN+E (Long et al. 2018, eq. 3 and 8): the domain classifier sees features times predictions.
+
+    Images count by 1 + exp(−entropy) of their prediction, so that sure ones align first.
+    """
+
+    hidden: int = 256
+
+    def opponent(self, features: int, classes: int) -> nn.Module:
+        return perceptron(features * classes, self.hidden, 1)
+
+    def update(
+        self, classifier: Classifier, opponent: nn.Module | None, teacher: Classifier, seen: Seen
+    ) -> Losses:
+        assert opponent is not None
+        labelled, source = labelled_loss(classifier, seen)
+        both = torch.cat([source, classifier.features(seen.target)])
+        predictions = classifier.logits(both).softmax(1).detach()
+        joint = (both[:, :, None] * predictions[:, None, :]).flatten(1)
+        weight = seen.strength * adversarial_weight(seen.progress)
+        scores = opponent(reverse_gradient(joint, weight))
+        _, accuracy = domain_loss(scores)
+        domains = _weighted(scores[:, 0], predictions)
+        return {
+            "loss": labelled + domains,
+            "labelled": labelled,
+            "domains": domains,
+            "domain_accuracy": accuracy,
+        }
+
+
+def _weighted(scores: Tensor, predictions: Tensor) -> Tensor:
+    """Binary cross-entropy in which each domain's weights have mean 1."""
+    is_target = (torch.arange(len(scores), device=scores.device) >= len(scores) // 2).float()
+    entropy = -torch.special.xlogy(predictions, predictions).sum(1)
+    sure = 1 + torch.exp(-entropy)
+    weights = torch.cat([part / part.mean() for part in sure.chunk(2)])
+    return F.binary_cross_entropy_with_logits(scores, is_target, weights)

@@ -1,0 +1,101 @@
+"""Methods that learn from their own sure answers on the target."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from marmor.adaptation.methods.base import Classifier, Losses, Method, Seen, labelled_loss
+
+
+@dataclass(frozen=True)
+class MeanTeacher(Method):
+    """Self-ensembling (French et al. 2018): answer a hard view as the average does an easy one.
+
+    Squared differences of probabilities, where the teacher is surer than ``confidence``, and a balance
+    of classes: the mean answer should say every class (section 3.4 there).
+    """
+
+    weight: float = 3.0
+    confidence: float = 0.9
+    balance: float = 0.05
+
+    def update(
+        self, classifier: Classifier, opponent: nn.Module | None, teacher: Classifier, seen: Seen
+    ) -> Losses:
+        labelled, _ = labelled_loss(classifier, seen)
+        taught = answers(teacher, seen.target)
+        said = classifier.logits(classifier.features(seen.strong)).float().softmax(1)
+        sure = (taught.amax(1) > self.confidence).float()
+        apart = ((said - taught).square().sum(1) * sure).mean()
+        mean = said.mean(0)
+        uneven = -(mean + 1e-6).log().mean() - torch.tensor(float(len(mean))).log().item()
+        extra = self.weight * (apart + self.balance * uneven)
+        return {
+            "loss": labelled + seen.strength * extra,
+            "labelled": labelled,
+            "consistency": apart,
+            "sure": sure.mean(),
+        }
+
+
+@dataclass(frozen=True)
+class AdaMatch(Method):
+    """AdaMatch (Berthelot et al. 2022): pseudo-labels with aligned classes and a relative threshold.
+
+    The target's answers are scaled so that their mean over the batch is that of the source's
+    (eq. 4 there, without random interpolation of logits); a pseudo-label counts where it is surer than
+    ``confidence`` times the mean sureness on the source.
+    """
+
+    weight: float = 1.0
+    confidence: float = 0.9
+
+    def update(
+        self, classifier: Classifier, opponent: nn.Module | None, teacher: Classifier, seen: Seen
+    ) -> Losses:
+        features = classifier.features(seen.source)
+        logits = classifier.logits(features)
+        labelled = F.cross_entropy(logits, seen.labels)
+        source = logits.detach().float().softmax(1)
+        easy = answers(teacher, seen.target)
+        aligned = easy * (source.mean(0) / easy.mean(0).clamp(min=1e-6))
+        aligned = aligned / aligned.sum(1, keepdim=True)
+        surest, pseudo = aligned.max(1)
+        sure = (surest > self.confidence * source.amax(1).mean()).float()
+        hard = classifier.logits(classifier.features(seen.strong))
+        learned = (F.cross_entropy(hard, pseudo, reduction="none") * sure).mean()
+        ramp = 0.5 * (1 - torch.cos(torch.tensor(min(1.0, 2 * seen.progress) * torch.pi))).item()
+        loss = labelled + seen.strength * self.weight * ramp * learned
+        return {"loss": loss, "labelled": labelled, "pseudo": learned, "sure": sure.mean()}
+
+
+@dataclass(frozen=True)
+class Shot(Method):
+    """SHOT (Liang et al. 2020): no source images; sure and balanced answers, and pseudo-labels.
+
+    Information maximisation on the easy view (eq. 3 there), and cross-entropy of the hard view with the
+    teacher's answer in place of the clusters of eq. 5 and 6. Starts from a network trained on the source.
+    """
+
+    weight: float = 1.0
+    pseudo: float = 0.3
+
+    def update(
+        self, classifier: Classifier, opponent: nn.Module | None, teacher: Classifier, seen: Seen
+    ) -> Losses:
+        said = classifier.logits(classifier.features(seen.target)).float().softmax(1)
+        unsure = -torch.special.xlogy(said, said).sum(1).mean()
+        mean = said.mean(0)
+        balance = -torch.special.xlogy(mean, mean).sum()
+        taught = answers(teacher, seen.target).argmax(1)
+        hard = F.cross_entropy(classifier.logits(classifier.features(seen.strong)), taught)
+        loss = seen.strength * (unsure - balance + self.pseudo * hard)
+        return {"loss": loss, "unsure": unsure, "balance": balance, "pseudo": hard}
+
+
+@torch.no_grad()
+def answers(teacher: Classifier, images: Tensor) -> Tensor:
+    """The teacher's probabilities (B, classes)."""
+    return teacher.logits(teacher.features(images)).float().softmax(1)

@@ -1,0 +1,198 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from marmor.adaptation import adversarial_weight
+from marmor.adaptation.methods import (
+    AdaMatch,
+    Cdan,
+    Coral,
+    Dann,
+    MeanTeacher,
+    Mmd,
+    Seen,
+    Shot,
+    SourceOnly,
+)
+
+ALL = [
+    SourceOnly(),
+    Dann(),
+    Dann(units=2),
+    Cdan(),
+    Coral(),
+    Mmd(),
+    MeanTeacher(),
+    AdaMatch(),
+    Shot(),
+]
+WITH_SOURCE = ALL[:-1]
+CLASSES = 3
+
+
+class Small(nn.Module):
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.body, self.head = nn.Linear(12, 6), nn.Linear(6, CLASSES)
+
+    def features(self, x):
+        return torch.tanh(self.body(x.flatten(1)))
+
+    def logits(self, features):
+        return self.head(features)
+
+
+def seen(progress=0.5, strength=1.0, **changes):
+    generator = torch.Generator().manual_seed(1)
+    source, target, strong = torch.randn(3, 8, 3, 2, 2, generator=generator)
+    labels = torch.arange(8) % CLASSES
+    values = {"source": source, "labels": labels, "target": target + 1, "strong": strong + 1}
+    return Seen(**{**values, "progress": progress, "strength": strength, **changes})
+
+
+def step(method, given, classifier=None):
+    """(losses, gradients of the classifier, gradients of the opponent)."""
+    classifier = classifier or Small()
+    torch.manual_seed(5)
+    opponent = method.opponent(6, CLASSES)
+    losses = method.update(classifier, opponent, Small(seed=9), given)
+    losses["loss"].backward()
+
+    def gradients(module):
+        parameters = module.parameters() if module is not None else ()
+        return [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+
+    return losses, gradients(classifier), gradients(opponent)
+
+
+@pytest.mark.parametrize("method", ALL, ids=lambda m: type(m).__name__)
+def test_losses_are_finite_scalars_and_move_the_classifier(method):
+    losses, gradients, _ = step(method, seen())
+    assert all(value.ndim == 0 and value.isfinite() for value in losses.values())
+    assert sum(gradient.abs().sum() for gradient in gradients) > 0
+
+
+@pytest.mark.parametrize("method", WITH_SOURCE, ids=lambda m: type(m).__name__)
+def test_without_strength_the_classifier_learns_from_labels_alone(method):
+    _, expected, _ = step(SourceOnly(), seen())
+    _, found, _ = step(method, seen(strength=0.0))
+    for a, b in zip(expected, found, strict=True):
+        assert torch.allclose(a, b, atol=1e-7)
+
+
+@pytest.mark.parametrize("units", [1, 2])
+def test_dann_is_a_saddle_point_with_one_turn_of_the_sign(units):
+    """The classifier gets ∂labels − λ·∂domains, the opponent ∂domains itself."""
+    progress, method, classifier = 0.25, Dann(units=units), Small()
+    given = seen(progress)
+    _, ours, opponents = step(method, given, classifier)
+    plain = Small()
+    torch.manual_seed(5)
+    opponent = method.opponent(6, CLASSES)
+    fs, ft = plain.features(given.source), plain.features(given.target)
+    scores = opponent(torch.cat([fs, ft]))
+    domain = torch.tensor([0.0] * 8 + [1.0] * 8)
+    margin = scores[:, 0] if units == 1 else scores[:, 1] - scores[:, 0]
+    domains = F.binary_cross_entropy_with_logits(margin, domain)
+    labelled = F.cross_entropy(plain.logits(fs), given.labels)
+    parts = [*plain.parameters()]
+    of_labels = torch.autograd.grad(labelled, parts, retain_graph=True)
+    of_domains = torch.autograd.grad(domains, [*parts, *opponent.parameters()], allow_unused=True)
+    weight = adversarial_weight(progress)
+    for found, a, b in zip(ours, of_labels, of_domains, strict=False):
+        assert torch.allclose(found, a - weight * (0 if b is None else b), atol=1e-6)
+    for found, expected in zip(opponents, of_domains[len(parts) :], strict=True):
+        assert torch.allclose(found, expected, atol=1e-6)
+
+
+class Shifted(nn.Module):
+    """One feature from (x, place): source images lie at place 0, target images at place 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.tensor([0.5, 0.8]))
+        self.head = nn.Linear(1, 2, bias=False)
+        nn.init.constant_(self.head.weight, 0.1)
+
+    def features(self, x):
+        return x.flatten(1) @ self.weights[:, None]
+
+    def logits(self, features):
+        return self.head(features)
+
+
+@pytest.mark.parametrize(
+    ("method", "vanishes"), [(SourceOnly(), False), (Dann(), True), (Mmd(), True)]
+)
+def test_the_weight_on_what_tells_domains_apart(method, vanishes):
+    classifier = Shifted()
+    torch.manual_seed(0)
+    opponent = method.opponent(1, 2)
+    extra = [] if opponent is None else [*opponent.parameters()]
+    optimizer = torch.optim.SGD([*classifier.parameters(), *extra], lr=0.05)
+    for _ in range(1500):
+        x, z = torch.randn(2, 64)
+        source = torch.stack([x, torch.zeros(64)], 1)[:, :, None, None]
+        target = torch.stack([z, torch.ones(64)], 1)[:, :, None, None]
+        given = Seen(source, (x > 0).long(), target, target, progress=0.2)
+        optimizer.zero_grad()
+        method.update(classifier, opponent, classifier, given)["loss"].backward()
+        optimizer.step()
+    place = classifier.weights[1].item()
+    assert abs(place) < 0.15 if vanishes else place == pytest.approx(0.8)
+
+
+def test_shot_reads_no_source():
+    other = seen(source=torch.zeros(8, 3, 2, 2), labels=torch.zeros(8, dtype=torch.long))
+    for a, b in zip(step(Shot(), seen())[1], step(Shot(), other)[1], strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "method", [MeanTeacher(), AdaMatch(), Shot()], ids=lambda m: type(m).__name__
+)
+def test_a_teacher_gets_no_gradient(method):
+    teacher = Small(seed=9)
+    before = copy.deepcopy(teacher.state_dict())
+    method.update(Small(), None, teacher, seen())["loss"].backward()
+    assert all(p.grad is None for p in teacher.parameters())
+    assert all(torch.equal(v, before[k]) for k, v in teacher.state_dict().items())
+
+
+class Sure(nn.Module):
+    """A teacher that says class 1 of every image, as surely as it is told."""
+
+    def __init__(self, sureness: float) -> None:
+        super().__init__()
+        self.sureness = sureness
+
+    def features(self, x):
+        return x
+
+    def logits(self, features):
+        rest = (1 - self.sureness) / (CLASSES - 1)
+        p = torch.tensor([rest, self.sureness, rest]).expand(len(features), -1)
+        return p.log()
+
+
+def test_an_unsure_teacher_teaches_nothing():
+    for method, told in (
+        (MeanTeacher(confidence=0.9), "consistency"),
+        (AdaMatch(confidence=1e9), "pseudo"),
+    ):
+        losses = method.update(Small(), None, Sure(0.8), seen())
+        assert losses["sure"] == 0
+        assert losses[told] == 0
+    assert MeanTeacher().update(Small(), None, Sure(0.99), seen())["sure"] == 1
+
+
+def test_cdan_weights_sure_images_more_and_each_domain_by_one():
+    method = Cdan()
+    losses, _, opponents = step(method, seen())
+    assert losses["domains"] > 0
+    assert sum(g.abs().sum() for g in opponents) > 0
+    assert opponents[0].shape == (method.hidden, 6 * CLASSES)
