@@ -100,33 +100,74 @@ def test_what_marmor_writes_comes_back_the_same(prediction, tmp_path: Path) -> N
     assert back.class_names == ("a", "b", "c", "d")
     assert back.image_shape == (3, 16, 16)
     assert back.sides == 2
-    back = replace(back, drawing=generator.drawing)
+    assert back.drawing == generator.drawing
     assert torch.allclose(drawn(back, noise(), 2), drawn(generator, noise(), 2), atol=1e-4)
 
 
-def test_a_folder_that_diffusers_saved_gives_its_images(tmp_path: Path, monkeypatch) -> None:
+def small_unet(**changes):
     torch.manual_seed(1)
-    model = peers.UNet2DModel(
+    return peers.UNet2DModel(
         sample_size=16,
         block_out_channels=(32, 64),
         down_block_types=("DownBlock2D", "AttnDownBlock2D"),
         up_block_types=("AttnUpBlock2D", "UpBlock2D"),
         layers_per_block=1,
+        **changes,
     )
-    scheduler = peers.DDIMScheduler(clip_sample=False, beta_end=FAINT)
-    pipeline = peers.DDIMPipeline(model, scheduler)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "solver", "calls"),
+    [
+        (peers.DDIMScheduler(clip_sample=False, beta_end=FAINT), "ddim", 50),
+        (peers.DDIMScheduler(beta_end=FAINT), "ddim", 50),  # clips, the noise estimate stays
+        (peers.DDPMScheduler(num_train_timesteps=50), "ddim", 50),  # small variance: eta 1
+        (peers.DDPMScheduler(num_train_timesteps=50, variance_type="fixed_large"), "ddpm", 50),
+    ],
+    ids=["ddim", "ddim defaults", "ddpm defaults", "ddpm large"],
+)
+def test_a_folder_that_diffusers_saved_gives_its_images(
+    scheduler, solver, calls, tmp_path: Path, monkeypatch
+) -> None:
+    kind = peers.DDIMPipeline if isinstance(scheduler, peers.DDIMScheduler) else peers.DDPMPipeline
+    pipeline = kind(small_unet(), scheduler)
     pipeline.save_pretrained(tmp_path)
     pipeline.set_progress_bar_config(disable=True)
     start = noise()
-    monkeypatch.setattr(
-        "diffusers.pipelines.ddim.pipeline_ddim.randn_tensor", lambda *_, **__: start
-    )
-    theirs = pipeline(batch_size=2, num_inference_steps=50, output_type="np").images
+    for module in ("ddim.pipeline_ddim", "ddpm.pipeline_ddpm"):
+        path = f"diffusers.pipelines.{module}.randn_tensor"
+        monkeypatch.setattr(path, lambda *_, **__: start)
+    fresh = "diffusers.schedulers.scheduling_ddpm.randn_tensor"
+    monkeypatch.setattr(fresh, lambda shape, **_: torch.full(shape, 1 / 3))
+    theirs = pipeline(batch_size=2, num_inference_steps=calls, output_type="np").images
     generator = load_hub(tmp_path)
-    assert (generator.drawing.solver, generator.drawing.spacing) == ("ddim", "leading")
+    assert (generator.drawing.solver, generator.drawing.spacing) == (solver, "leading")
     ours = to_bytes(drawn(generator, start)).permute(0, 2, 3, 1).numpy()
-    assert unsaturated(ours) > 0.3
+    assert unsaturated(ours) > 0.05
     assert abs(theirs * 255 - ours).max() <= 1
+
+
+def test_the_network_of_classes_says_in_diffusers_what_it_says_here(tmp_path: Path) -> None:
+    generator = own(4)
+    write_hub(generator, tmp_path / "model")
+    model = peers.UNet2DModel.from_pretrained(tmp_path / "model" / "unet")
+    x, label, step = noise(), torch.tensor([1, 4]), 700  # the last embedding is none
+    with torch.no_grad():
+        theirs = model(x, step - 1, label).sample
+        time = torch.full((2,), step / 1000)
+        ours = generator.denoiser.network(x, time, {"class": label})
+    assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_schedulers_without_a_counterpart_and_settings_not_followed_are_told(
+    tmp_path: Path, capsys
+) -> None:
+    small_unet().save_pretrained(tmp_path / "unet")
+    peers.PNDMScheduler(steps_offset=1).save_pretrained(tmp_path / "scheduler")
+    assert load_hub(tmp_path).drawing.solver == "unipc"
+    told = capsys.readouterr().out
+    assert "PNDMScheduler has no counterpart here; unipc draws in its place" in told
+    assert "steps_offset 1, which is not followed" in told
 
 
 def test_flat_folders_are_read_too(tmp_path: Path) -> None:

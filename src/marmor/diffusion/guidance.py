@@ -67,9 +67,22 @@ def _extrapolate(both: Tensor, scale: float) -> Tensor:
     return unconditional + scale * (conditional - unconditional)
 
 
-def clip(denoise: Denoise, schedule: Schedule, limit: float = 1.0) -> Denoise:
-    """A denoiser whose image estimate stays in [-limit, limit]; the noise estimate follows it."""
-    return _revised(denoise, schedule, lambda image: image.clamp(-limit, limit))
+def clip(
+    denoise: Denoise, schedule: Schedule, limit: float = 1.0, noise_follows: bool = True
+) -> Denoise:
+    """A denoiser whose image estimate stays in [-limit, limit].
+
+    The noise estimate follows it, so that both still make x_t; or it stays what it was, as in the public
+    scripts of DDIM.
+    """
+    if noise_follows:
+        return _revised(denoise, schedule, lambda image: image.clamp(-limit, limit))
+
+    def clipped(x: Tensor, t: Tensor, conditions: Conditions) -> Estimate:
+        image, noise = denoise(x, t, conditions)
+        return Estimate(image.clamp(-limit, limit), noise)
+
+    return clipped
 
 
 def threshold(denoise: Denoise, schedule: Schedule, quantile: float = 0.995) -> Denoise:

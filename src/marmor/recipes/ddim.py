@@ -160,18 +160,11 @@ def under(
     assert isinstance(own.schedule, Discrete)
     network = InSteps(own.network.network, own.network.steps, how.offset)
     denoiser = Denoiser(network, own.schedule, own.prediction, own.kinds)
-    plain = replace(generator.drawing, guidance=1.0, clip=None)
+    clip = 1.0 if how.clip else None
+    plain = replace(generator.drawing, guidance=1.0, clip=clip, noise_follows=False)
     changed = replace(generator, denoiser=denoiser.eval(), drawing=plain)
     every = {name: values.expand(count) for name, values in conditions.items()}
-    denoise = bound(changed, every, precision)
-    if not how.clip:
-        return denoise, own.schedule
-
-    def clipped(x: Tensor, t: Tensor) -> Estimate:
-        image, noise = denoise(x, t)
-        return Estimate(image.clamp(-1, 1), noise)
-
-    return clipped, own.schedule
+    return bound(changed, every, precision), own.schedule
 
 
 def said(generator: Generator, class_name: str) -> Conditions:

@@ -46,6 +46,7 @@ class Drawing:
         rescale: how far guided estimates get back the spread of unguided ones, in [0, 1].
         start: the time at which pure noise enters, of uniform times.
         clip: the image estimate is kept in [-clip, clip]; None for not at all.
+        noise_follows: the noise estimate then follows it; False: stays, as in public scripts of DDIM.
     """
 
     solver: Solver = "dpm-solver++"
@@ -58,6 +59,14 @@ class Drawing:
     rescale: float = 0.0
     start: float = 0.995
     clip: float | None = 1.05
+    noise_follows: bool = True
+
+    def within(self, steps: int) -> "Drawing":
+        """Itself, or DPM-Solver++ in ``steps`` steps where it takes more: nearly the same images sooner."""
+        if self.steps <= steps:
+            return self
+        quick = replace(self, solver="dpm-solver++", steps=steps, spacing="trailing")
+        return quick if self.clip is not None else replace(quick, clip=1.0)
 
 
 @dataclass(frozen=True)

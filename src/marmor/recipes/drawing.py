@@ -183,7 +183,7 @@ def bound(
     guidance = Guidance(how.guidance, how.guided_from, how.guided_to, how.rescale)
     denoise = guide(in_precision, denoiser.kinds, guidance, denoiser.schedule)
     if how.clip is not None:
-        denoise = clip(denoise, denoiser.schedule, how.clip)
+        denoise = clip(denoise, denoiser.schedule, how.clip, how.noise_follows)
     return lambda x, t: denoise(x, t, conditions)
 
 

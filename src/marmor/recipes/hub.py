@@ -2,7 +2,8 @@
 
 import shutil
 import tempfile
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from marmor.base.conditions import ClassLabel, Condition, Conditions
 from marmor.base.errors import UserError, unknown_name
 from marmor.base.files import read_json, write_json
+from marmor.base.progress import console
 from marmor.diffusion import (
     Denoiser,
     Discrete,
@@ -33,8 +35,8 @@ from marmor.recipes.generators import Generator
 KIND = "UNet2DModel"
 UNET = "unet"
 SCHEDULER = "scheduler"
-CLASSES = "marmor.json"
-"""Class names, which diffusers has no place for."""
+OWN = "marmor.json"
+"""Class names and the way of drawing, which diffusers has no place for."""
 
 PREDICTIONS: dict[str, type[Prediction]] = {
     "epsilon": NoisePrediction,
@@ -50,6 +52,21 @@ SCHEDULERS: dict[str, tuple[Solver, int]] = {
     "HeunDiscreteScheduler": ("heun", 25),
 }
 """Schedulers over a table of steps, the solver that each stands for, and how many steps are usual."""
+
+STAND_IN: tuple[Solver, int] = ("unipc", 20)
+"""What draws in place of a scheduler that marmor has no solver for."""
+
+UNFOLLOWED: dict[str, object] = {
+    "steps_offset": 0,
+    "set_alpha_to_one": True,
+    "thresholding": False,
+    "solver_order": 2,
+    "use_exponential_sigmas": False,
+    "use_beta_sigmas": False,
+    "shift": 1.0,
+    "use_dynamic_shifting": False,
+}
+"""Settings of schedulers that change images and that marmor has at one value only."""
 
 FLOW = "FlowMatchEulerDiscreteScheduler"
 FLOW_STEPS = 1000
@@ -109,6 +126,7 @@ def load_hub(path: Path) -> Generator:
             "that learn variances cannot be read."
         )
     schedule, prediction, offset, drawing = read_scheduler(_part(path, SCHEDULER))
+    drawing = _own_drawing(path) or drawing
     steps = schedule.steps if isinstance(schedule, Discrete) else FLOW_STEPS
     network = InSteps(HubNetwork(model), steps, offset)
     side = config["sample_size"] or 64
@@ -126,12 +144,13 @@ def load_hub(path: Path) -> Generator:
 def read_scheduler(folder: Path) -> tuple[Schedule, Prediction, int, Drawing]:
     """What a scheduler says: levels, prediction, step offset, and a way of drawing."""
     name = _config(folder / "scheduler_config.json").get("_class_name", "")
-    if name not in SCHEDULERS and name != FLOW:
-        raise unknown_name("scheduler", name, [*SCHEDULERS, FLOW])
-    scheduler = _from_pretrained(name, folder)
+    scheduler = _from_pretrained(name, folder, [*SCHEDULERS, FLOW])
     config = scheduler.config
+    _tell_unfollowed(name, config)
     if name == FLOW:
         return Flow(), FlowPrediction(), 0, replace(PLAIN, solver="euler", steps=50)
+    if not hasattr(scheduler, "alphas_cumprod"):
+        raise unknown_name("scheduler", name, [*SCHEDULERS, FLOW])
     kind = config["prediction_type"]
     if kind not in PREDICTIONS:
         raise unknown_name("prediction", kind, PREDICTIONS)
@@ -141,14 +160,39 @@ def read_scheduler(folder: Path) -> tuple[Schedule, Prediction, int, Drawing]:
             f"{folder} has a last step without signal and a network that predicts noise, which says "
             "nothing about an image there; such a pair cannot draw."
         )
-    solver, steps = SCHEDULERS[name]
+    return schedule, PREDICTIONS[kind](), -1, _drawing_of(name, config, schedule.steps)
+
+
+def _drawing_of(name: str, config: Any, table: int) -> Drawing:
+    """The way of drawing that a scheduler over a table of steps stands for."""
+    solver, steps = SCHEDULERS.get(name, STAND_IN)
     # Only for these two do diffusers' words for spacings mean what they mean here.
     spacing = config["timestep_spacing"] if solver in ("ddim", "ddpm") else "trailing"
     spacing = "karras" if config.get("use_karras_sigmas") else spacing
     clip = config.get("clip_sample_range", 1.0) if config.get("clip_sample") else None
-    steps = min(steps, schedule.steps)
-    drawing = replace(PLAIN, solver=solver, steps=steps, spacing=spacing, clip=clip)
-    return schedule, PREDICTIONS[kind](), -1, drawing
+    drawing = replace(
+        PLAIN,
+        solver=solver,
+        steps=min(steps, table),
+        spacing=spacing,
+        clip=clip,
+        noise_follows=solver != "ddim",
+    )
+    if solver == "ddpm" and config["variance_type"].startswith("fixed_small"):
+        return replace(drawing, solver="ddim", eta=1.0)
+    if config.get("algorithm_type") == "sde-dpmsolver++":
+        return replace(drawing, eta=1.0)
+    return drawing
+
+
+def _tell_unfollowed(name: str, config: Any) -> None:
+    """Says what of a scheduler is not done, so that nobody wonders why images differ."""
+    if name not in SCHEDULERS and name != FLOW:
+        console.print(f"note: {name} has no counterpart here; {STAND_IN[0]} draws in its place.")
+    for field, usual in UNFOLLOWED.items():
+        if config.get(field, usual) != usual:
+            told = f"{field} {config[field]}"
+            console.print(f"note: {name} has {told}, which is not followed; images will differ.")
 
 
 def write_hub(generator: Generator, out: Path) -> None:
@@ -190,8 +234,9 @@ def _write(folder: Path, generator: Generator, network: UNet, scheduler: dict[st
     config = diffusers_names.config_of(network, generator.image_shape[1])
     write_json(folder / UNET / "config.json", config)
     write_json(folder / SCHEDULER / "scheduler_config.json", scheduler)
+    own = {"class_names": list(generator.class_names), "drawing": asdict(generator.drawing)}
+    write_json(folder / OWN, own)
     if generator.class_names:
-        write_json(folder / CLASSES, {"class_names": list(generator.class_names)})
         return
     index = {
         "_class_name": PIPELINES[generator.drawing.solver],
@@ -263,31 +308,49 @@ def _classes(path: Path, config: dict[str, Any]) -> tuple[tuple[str, ...], dict[
     if not embedded:
         return (), {}
     names = tuple(str(index) for index in range(embedded))
-    if (path / CLASSES).is_file():
-        given = _config(path / CLASSES).get("class_names")
+    if (path / OWN).is_file():
+        given = _config(path / OWN).get("class_names")
         if not isinstance(given, list) or len(given) not in (embedded, embedded - 1):
-            raise UserError(f"{path / CLASSES} should name {embedded - 1} or {embedded} classes.")
+            raise UserError(f"{path / OWN} should name {embedded - 1} or {embedded} classes.")
         names = tuple(map(str, given))
     return names, {"class": ClassLabel(len(names), has_none=embedded > len(names))}
 
 
+def _own_drawing(path: Path) -> Drawing | None:
+    """How marmor drew the model that it wrote; None for folders of others."""
+    told = _config(path / OWN).get("drawing") if (path / OWN).is_file() else None
+    if told is None:
+        return None
+    try:
+        return Drawing(**told)
+    except TypeError:
+        raise UserError(
+            f"{path / OWN} holds no way of drawing; delete it, or export anew."
+        ) from None
+
+
 def _unet2d(folder: Path) -> Any:
     """The network; UserError where weights are missing, left over or of another shape."""
-    model, told = _from_pretrained(KIND, folder, output_loading_info=True)
+    model, told = _from_pretrained(KIND, folder, [KIND], output_loading_info=True)
     for word, keys in told.items():
         if keys:
             raise UserError(f"{folder} does not fit its config.json: {word}: {next(iter(keys))}.")
     return model
 
 
-def _from_pretrained(name: str, folder: Path, **options: Any) -> Any:
-    """What a class of diffusers reads from a folder on this disk."""
+def _from_pretrained(name: str, folder: Path, known: Sequence[str], **options: Any) -> Any:
+    """What a class of diffusers reads from a folder on this disk.
+
+    Raises UserError, with the nearest of ``known``, where diffusers has no such class.
+    """
     try:
         import diffusers
     except ImportError:
         raise UserError(
             f"{folder} needs diffusers to be read; install it with: pip install 'marmor[hub]'"
         ) from None
+    if not name.endswith(("Scheduler", "Model")) or not hasattr(diffusers, name):
+        raise unknown_name("scheduler", name, known)
     try:
         return getattr(diffusers, name).from_pretrained(folder, local_files_only=True, **options)
     except Exception as error:  # whatever its many readers raise
