@@ -48,6 +48,7 @@ class Settings:
         judge: the judge that reports; it chose nothing.
         minutes: budgets.
         seeds: of the training runs.
+        peer_seeds: of ContextUnet's.
         networks: uvit, context-unet.
         per_class: samples of each class.
         peer_per_class: samples of each class from ContextUnet, which takes half a second for each; the
@@ -61,6 +62,7 @@ class Settings:
     judge: str
     minutes: tuple[float, ...] = (3, 10, 30)
     seeds: tuple[int, ...] = (0, 1, 2)
+    peer_seeds: tuple[int, ...] = (0,)
     networks: tuple[str, ...] = ("uvit",)
     per_class: int = 100
     peer_per_class: int = 25
@@ -74,7 +76,7 @@ def main(settings: Settings) -> None:
         kept_or_measured(settings, judge, network, minutes, seed)
         for network in settings.networks
         for minutes in settings.minutes
-        for seed in settings.seeds
+        for seed in (settings.seeds if network == "uvit" else settings.peer_seeds)
     ]
     write_json(settings.out / "results.json", rows)
     text = io.StringIO()

@@ -12,9 +12,9 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from marmor import __version__
 from marmor.base.errors import UserError, unknown_name
 from marmor.base.progress import console
-from marmor.recipes import ddim as ddim_recipe
-from marmor.recipes import demo as demo_recipe
+from marmor.recipes import adapt as adapt_recipe
 from marmor.recipes import (
+    adapt_page,
     digits,
     exploring,
     exporting,
@@ -24,9 +24,12 @@ from marmor.recipes import (
     judge,
     making,
     pictures,
+    predicting,
     reporting,
     running,
 )
+from marmor.recipes import ddim as ddim_recipe
+from marmor.recipes import demo as demo_recipe
 from marmor.recipes.drawing import draw_with_bar, names_of, write_images
 from marmor.recipes.generators import Generator
 from marmor.recipes.models import load_generator
@@ -79,6 +82,36 @@ def train_judge(settings: Annotated[judge.JudgeSettings, arg(name="")]) -> None:
     """
     run = judge.train(settings)
     console.print(f"trained: {run.path}; read images: marmor score IMAGES --judge {run.path}")
+
+
+def adapt(settings: Annotated[adapt_recipe.AdaptSettings, arg(name="")]) -> None:
+    """Train a classifier for images without labels from labelled images of another kind.
+
+    Example: marmor adapt --source mnist-m --target optical-digits --run runs/adapt
+    """
+    page = adapt_page.tell(adapt_recipe.adapt(settings))
+    console.print(f"open the report: {page}; label images: marmor predict {settings.run} IMAGES")
+
+
+def predict(
+    run: Positional[str],
+    images: Positional[Data],
+    out: Path,
+    like: Path | None = None,
+    probabilities: bool = False,
+) -> None:
+    """Write what a trained classifier reads in images as image_name,label.
+
+    Example: marmor predict runs/adapt photos --out pred.csv
+
+    Args:
+        run: a run of `marmor adapt` or `marmor train judge`, or pretrained:digit-judge.
+        images: a folder of images, or any data.
+        out: the CSV to write.
+        like: a CSV whose order of image names is kept; the folder's own when left out.
+        probabilities: add a column for each class.
+    """
+    predicting.predict(run, images, out, like, probabilities)
 
 
 def resume(run: Positional[Path]) -> None:
@@ -424,6 +457,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "train digits": train_digits,
         "train faces": train_faces,
         "train judge": train_judge,
+        "adapt": adapt,
         "resume": resume,
     },
     "draw": {
@@ -435,7 +469,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "grid": grid,
         "strip": strip,
     },
-    "measure": {"score": score, "report": report},
+    "measure": {"score": score, "predict": predict, "report": report},
     "share": {"export": export},
 }
 

@@ -5,19 +5,20 @@ import pytest
 
 from marmor.adaptation import CollapseGuard, Signs
 
-GUARD = CollapseGuard(classes=10)
+GUARD = CollapseGuard(balance=math.log(10), source_accuracy=0.98)
 FULL = math.log(10)
 
 
 @pytest.mark.parametrize(
     ("signs", "said"),
     [
-        (Signs(FULL, 0.98), None),
-        (Signs(0.9 * FULL, 0.9, 0.5), None),
-        (Signs(0.2 * FULL, 0.98), "lean to few classes .*20 %"),
-        (Signs(FULL, 0.6), "source accuracy fell to 60 % from 98 %"),
-        (Signs(FULL, 0.84, 1.0), "domain classifier has won"),
-        (Signs(FULL, 0.97, 1.0), None),  # told apart, and no harm done
+        (Signs(0.3, FULL, 0.98), None),
+        (Signs(0.3, 0.9 * FULL, 0.9, 0.5), None),
+        (Signs(0.3, 0.2 * FULL, 0.98), "lean to few classes .*20 %"),
+        (Signs(0.3, 0.2 * FULL, 0.45), "source accuracy is 45 %"),
+        (Signs(0.3, FULL, 0.6), "source accuracy is 60 % where it was or should be 98 %"),
+        (Signs(0.3, FULL, 0.84, 1.0), "domain classifier has won"),
+        (Signs(0.3, FULL, 0.97, 1.0), None),  # told apart, and no harm done
     ],
 )
 def test_verdicts(signs, said):
@@ -27,3 +28,16 @@ def test_verdicts(signs, said):
     else:
         assert verdict is not None
         assert re.search(said, verdict)
+
+
+def test_a_target_of_few_classes_is_no_collapse_and_a_beginning_neither():
+    few = CollapseGuard(balance=math.log(3), source_accuracy=0.98)
+    assert few.verdict(Signs(0.3, 0.95 * math.log(3), 0.98), 0.98) is None
+    assert GUARD.verdict(Signs(0.3, 0.2 * FULL, 0.3), 0.3) is None
+
+
+def test_what_never_learned_is_told_in_the_second_half():
+    assert GUARD.verdict(Signs(0.4, FULL, 0.3), 0.3) is None
+    verdict = GUARD.verdict(Signs(0.6, FULL, 0.3), 0.3)
+    assert verdict is not None
+    assert "is 30 % where it was or should be 98 %" in verdict

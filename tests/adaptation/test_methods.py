@@ -97,7 +97,7 @@ def test_dann_is_a_saddle_point_with_one_turn_of_the_sign(units):
     scores = opponent(torch.cat([fs, ft]))
     domain = torch.tensor([0.0] * 8 + [1.0] * 8)
     margin = scores[:, 0] if units == 1 else scores[:, 1] - scores[:, 0]
-    domains = F.binary_cross_entropy_with_logits(margin, domain)
+    domains = 2 * F.binary_cross_entropy_with_logits(margin, domain)
     labelled = F.cross_entropy(plain.logits(fs), given.labels)
     parts = [*plain.parameters()]
     of_labels = torch.autograd.grad(labelled, parts, retain_graph=True)

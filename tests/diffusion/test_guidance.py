@@ -4,7 +4,17 @@ import pytest
 import torch
 
 from marmor.base.conditions import ClassLabel
-from marmor.diffusion import Estimate, Flow, Guidance, clip, guide, threshold
+from marmor.diffusion import (
+    Estimate,
+    Flow,
+    Guidance,
+    clip,
+    dpm_solver_2m,
+    guide,
+    threshold,
+    uniform_times,
+)
+from marmor.diffusion.exact import exact_denoiser
 
 KINDS = {"class": ClassLabel(3)}
 
@@ -103,3 +113,61 @@ def test_thresholding_divides_by_the_quantile_of_an_image_that_is_too_bright() -
     found = threshold(denoise, Flow(), quantile=0.5)(x, t, {}).image
     assert torch.equal(found[0], image[0])
     assert torch.allclose(found[1], image[1].clamp(-2, 2) / 2, atol=0.02)
+
+
+MEANS = torch.tensor([[-0.7], [0.1], [0.8]], dtype=torch.float64)[..., None, None]
+STDS = torch.tensor([0.3, 0.2, 0.25], dtype=torch.float64)
+WEIGHTS = torch.tensor([0.3, 0.5, 0.2], dtype=torch.float64)
+
+
+def of_a_mixture(x, t, conditions) -> Estimate:
+    """The perfect denoiser of each class of a mixture, and of the whole mixture for "none"."""
+    schedule = Flow()
+    parts = [
+        exact_denoiser(schedule, MEANS[k : k + 1], STDS[k : k + 1], torch.ones(1)) for k in range(3)
+    ]
+    every = [part(x, t) for part in (*parts, exact_denoiser(schedule, MEANS, STDS, WEIGHTS))]
+    label = conditions["class"]
+    place = torch.arange(len(x))
+    return Estimate(*(torch.stack(values)[label, place] for values in zip(*every, strict=True)))
+
+
+def classes_at(x, t):
+    """Bayes' log p(class | x_t) of a mixture along x_t = (1 − t)·image + t·noise."""
+    mean = (1 - t) * MEANS.flatten()
+    variance = ((1 - t) * STDS) ** 2 + t**2
+    logs = -0.5 * ((x[:, None] - mean) ** 2 / variance + variance.log()) + WEIGHTS.log()
+    return logs.log_softmax(1)
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0, 4.0])
+def test_guidance_climbs_the_classes_posterior(scale: float) -> None:
+    """Of a mixture all is known: guided noise is the unguided minus sigma·scale·∇log p(class | x_t)."""
+    time = 0.6
+    x = torch.linspace(-1.5, 1.5, 13, dtype=torch.float64).requires_grad_()
+    classes_at(x, time)[:, 2].sum().backward()
+    images, t = x.detach()[:, None, None, None], torch.full((13,), time, dtype=torch.float64)
+    asked = {"class": torch.full((13,), 2)}
+    unsaid = of_a_mixture(images, t, {"class": torch.full((13,), 3)}).noise.flatten()
+    guided = guide(of_a_mixture, KINDS, Guidance(scale), Flow())(images, t, asked).noise.flatten()
+    assert x.grad is not None
+    assert torch.allclose(guided, unsaid - time * scale * x.grad, atol=1e-9)
+
+
+def test_guided_draws_show_the_class_more_often() -> None:
+    """The posterior of drawn images: what is asked for, and more of it with a larger scale."""
+    noise = torch.randn(500, 1, 1, 1, generator=torch.Generator().manual_seed(0)).double()
+    asked = {"class": torch.full((500,), 1)}
+    shares = []
+    for scale in (1.0, 2.0, 4.0):
+        guided = guide(of_a_mixture, KINDS, Guidance(scale), Flow())
+        states = dpm_solver_2m(
+            lambda x, t, guided=guided: guided(x, t, asked), noise, uniform_times(40, 0.99), Flow()
+        )
+        *_, last = states
+        shares.append(classes_at(last.x.flatten(), 0.0).exp()[:, 1].mean().item())
+    expected = torch.distributions.Normal(MEANS[1].item(), STDS[1].item())
+    draws = expected.sample((20_000,)).double()
+    alone = classes_at(draws, 0.0).exp()[:, 1].mean().item()
+    assert shares[0] == pytest.approx(alone, abs=0.02)
+    assert shares[0] < shares[1] < shares[2]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from marmor.figures import bars, confusion, curves, plots
+from marmor.figures import bars, confusion, curves, plots, scatter
 
 # Taken before any test has drawn; asking for the backend would choose one.
 BEFORE = {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
@@ -25,7 +25,11 @@ def draw_bars(low: float = 0.4):
     return bars(["cat", "dog"], [(0.5, low, 0.6), (1.0, 0.9, 1.0)], "Shares")
 
 
-@pytest.mark.parametrize("draw", [draw_curves, draw_confusion, draw_bars])
+def draw_scatter(groups=(0, 1, 1)):
+    return scatter(np.eye(3)[:, :2], groups, ["cat", "dog"], "Features")
+
+
+@pytest.mark.parametrize("draw", [draw_curves, draw_confusion, draw_bars, draw_scatter])
 def test_plots_are_pictures_of_double_density(draw):
     picture = draw()
     assert picture.mode == "RGB"
@@ -40,6 +44,9 @@ def test_plots_differ_where_the_data_differ():
     assert draw_curves().tobytes() != draw_curves(logy=True).tobytes()
     assert draw_confusion().tobytes() != draw_confusion(2).tobytes()
     assert draw_bars().tobytes() != draw_bars(0.3).tobytes()
+    assert draw_scatter().tobytes() != draw_scatter((0, 0, 1)).tobytes()
+    with pytest.raises(ValueError, match="3 points cannot be of 2 groups"):
+        draw_scatter((0, 1))
 
 
 def test_confusion_darkens_by_the_share_of_the_row():

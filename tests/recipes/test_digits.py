@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -37,9 +38,20 @@ def test_milestones_are_judged(run: Path) -> None:
     assert probed[-1]["judge.accuracy"] > probed[0]["judge.accuracy"] - 0.1
 
 
-def train_in_a_process(data: Path, run: Path, *more: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "marmor", "train", "digits", "--data", str(data)]
-    command += ["--run", str(run), "--steps", "60", "--batch", "16", "--precision", "fp32", *more]
+AT_EVERY_STEP = """
+import sys
+from functools import partial
+from marmor.cli import main
+from marmor.recipes import diffusing
+diffusing.LoopSettings = partial(diffusing.LoopSettings, checkpoint_seconds=0.0)
+main(sys.argv[1:])
+"""
+
+
+def train_in_a_process(data: Path, run: Path) -> subprocess.Popen:
+    """A run of 60 steps that saves a checkpoint after each of them."""
+    command = [sys.executable, "-c", AT_EVERY_STEP, "train", "digits", "--data", str(data)]
+    command += ["--run", str(run), "--steps", "60", "--batch", "16", "--precision", "fp32"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -52,8 +64,12 @@ def test_a_run_killed_at_a_random_moment_resumes_to_the_same_weights(
     while not log.exists() or log.read_text().count("\n") < 1:
         assert killed.poll() is None
         time.sleep(0.02)
+    time.sleep(random.random() / 2)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
+    kept = RunFolder(tmp_path / "killed").checkpoints.load()
+    assert kept is not None
+    assert 20 <= kept.position["step"] <= 60
     digits.resume(RunFolder.open(tmp_path / "killed"))
     whole, again = (RunFolder(tmp_path / name) for name in ("whole", "killed"))
     for part in ("model", "average"):

@@ -4,6 +4,7 @@ from marmor.adaptation.discrepancies import coral, mmd
 from marmor.adaptation.guard import CollapseGuard, Signs
 from marmor.adaptation.reversal import reverse_gradient
 from marmor.adaptation.schedules import adversarial_weight, annealed_rate
+from marmor.adaptation.selection import Candidate, choose
 from marmor.adaptation.validators import (
     balance,
     certainty,
@@ -13,12 +14,14 @@ from marmor.adaptation.validators import (
 )
 
 __all__ = [
+    "Candidate",
     "CollapseGuard",
     "Signs",
     "adversarial_weight",
     "annealed_rate",
     "balance",
     "certainty",
+    "choose",
     "coral",
     "information",
     "mmd",

@@ -1,13 +1,23 @@
 """The collapse guard: sees an adversarial run go wrong while it can still be mended."""
 
-import math
 from dataclasses import dataclass
+
+LEAST_BALANCE = 0.6
+"""Of the entropy that the mean prediction should have: below it, answers lean to few classes."""
+
+
+LEARNED = 0.5
+"""Source accuracy from which on uneven predictions are collapse, not a beginning."""
+LATE = 0.5
+"""Progress from which on the source should be read nearly as well as without adaptation."""
 
 
 @dataclass(frozen=True)
 class Signs:
     """What can be seen of a checkpoint without target labels."""
 
+    progress: float
+    """Steps done over steps planned."""
     balance: float
     """Entropy of the mean prediction over target images, in nats."""
     source_accuracy: float
@@ -18,33 +28,37 @@ class Signs:
 
 @dataclass(frozen=True)
 class CollapseGuard:
-    """Tells collapse by three signs.
+    """Tells collapse by three signs, against what ``balance`` and ``source_accuracy`` are without adaptation.
 
-    Predictions lean to few classes (their mean's entropy below ``least_balance`` of log(classes)); the
-    source is forgotten (accuracy more than ``most_lost`` below the best so far); or features can be
-    told apart perfectly although they are trained not to be (domain accuracy above
-    ``most_apart``), while one of the others is half way there: an opponent that has won gives no direction.
+    Predictions lean to few classes (their mean's entropy below ``least_balance`` of ``balance``) although
+    the source is read; the source is forgotten, or in the second half still not learned (accuracy more
+    than ``most_lost`` below the best so far, or below ``source_accuracy``); or features can be told
+    apart perfectly although they are trained not to be (domain accuracy above ``most_apart``) and half
+    of that much is lost: an opponent that has won gives no direction.
     """
 
-    classes: int
-    least_balance: float = 0.6
+    balance: float
+    source_accuracy: float
+    least_balance: float = LEAST_BALANCE
     most_lost: float = 0.25
     most_apart: float = 0.99
 
     def verdict(self, signs: Signs, best_source_accuracy: float) -> str | None:
         """One sentence that says what is wrong, or None."""
-        balance = signs.balance / math.log(self.classes)
-        lost = best_source_accuracy - signs.source_accuracy
+        balance = signs.balance / self.balance
+        late = signs.progress >= LATE
+        best = max(best_source_accuracy, self.source_accuracy if late else 0.0)
+        lost = best - signs.source_accuracy
         won = signs.domain_accuracy is not None and signs.domain_accuracy > self.most_apart
-        if balance < self.least_balance:
+        if balance < self.least_balance and signs.source_accuracy >= LEARNED:
             return (
-                f"predictions on the target lean to few classes (entropy of their mean "
-                f"{100 * balance:.0f} % of the largest)"
+                f"predictions on the target lean to few classes (the entropy of their mean is "
+                f"{100 * balance:.0f} % of what it should be)"
             )
         if lost > self.most_lost:
             return (
-                f"source accuracy fell to {100 * signs.source_accuracy:.0f} % "
-                f"from {100 * best_source_accuracy:.0f} %"
+                f"source accuracy is {100 * signs.source_accuracy:.0f} % "
+                f"where it was or should be {100 * best:.0f} %"
             )
         if won and lost > self.most_lost / 2:
             return (

@@ -16,12 +16,14 @@ from marmor.data.mnist_m import make_mnist_m, read_photographs
 from marmor.data.noises import Noises, read_noise, read_noises
 from marmor.data.order import epoch_order
 from marmor.data.readers import read
+from marmor.data.splits import MissingSplitError
 from marmor.data.squares import MixedSizesError
 from marmor.data.writers import write, write_splits
 
 __all__ = [
     "EMBEDDED",
     "ImageSet",
+    "MissingSplitError",
     "MixedSizesError",
     "Noises",
     "describe",

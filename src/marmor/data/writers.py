@@ -17,7 +17,7 @@ from marmor.base.errors import UserError
 from marmor.base.files import atomic
 from marmor.data.imageset import ImageSet
 from marmor.data.readers.course import CLASSES_FILE, HEADERS
-from marmor.data.readers.splits import check_split
+from marmor.data.splits import check_split
 
 
 def write(images: ImageSet, out: Path) -> None:

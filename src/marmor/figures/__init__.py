@@ -3,6 +3,7 @@
 from marmor.figures.pictures import grid, pairs, save_png, stack, strip
 from marmor.figures.plots import bars, confusion, curves
 from marmor.figures.report import Picture, Report, Section, Table, Text, render, write
+from marmor.figures.scatter import scatter
 
 __all__ = [
     "Picture",
@@ -17,6 +18,7 @@ __all__ = [
     "pairs",
     "render",
     "save_png",
+    "scatter",
     "stack",
     "strip",
     "write",

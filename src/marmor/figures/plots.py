@@ -38,7 +38,7 @@ def curves(
     logarithmic x every x is written out, so there may be few.
     """
     crowded = len(series) > ROOM
-    figure, axes = _figure(9.0, 4.6) if crowded else _figure(6.6, 3.8)
+    figure, axes = new_figure(9.0, 4.6) if crowded else new_figure(6.6, 3.8)
     for index, (name, (xs, ys)) in enumerate(series.items()):
         lap, colour = divmod(index, len(PALETTE))
         dash = DASHES[lap % len(DASHES)]
@@ -57,7 +57,7 @@ def curves(
     if len(series) > 1:
         beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if crowded else {}
         axes.legend(frameon=False, labelcolor=INK, fontsize=9, **beside)
-    return _picture(figure)
+    return picture_of(figure)
 
 
 def confusion(
@@ -80,7 +80,7 @@ def confusion(
     totals = counts.sum(1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
     cell = 0.44 if classes <= NUMBERED else 0.44 * NUMBERED / classes
-    figure, axes = _figure(1.9 + cell * classes, 1.5 + cell * classes)
+    figure, axes = new_figure(1.9 + cell * classes, 1.5 + cell * classes)
     axes.imshow(shares, cmap=SHADES, vmin=0, vmax=1)
     dress(axes, title, xlabel, ylabel)
     axes.spines[["left", "bottom"]].set_visible(False)
@@ -89,7 +89,7 @@ def confusion(
     axes.set_yticks(range(classes), class_names)
     if classes <= NUMBERED:
         _number(axes, counts, shares)
-    return _picture(figure)
+    return picture_of(figure)
 
 
 def bars(
@@ -105,7 +105,7 @@ def bars(
     """
     if len(labels) != len(shares):
         raise ValueError(f"{len(labels)} labels cannot name {len(shares)} shares")
-    figure, axes = _figure(6.6, 1.3 + 0.32 * len(labels))
+    figure, axes = new_figure(6.6, 1.3 + 0.32 * len(labels))
     for row, (value, low, high) in enumerate(shares):
         if np.isnan(value):
             continue
@@ -121,7 +121,7 @@ def bars(
     axes.set_axisbelow(True)
     axes.grid(axis="x", color=HAIRLINE, linewidth=0.7)
     axes.spines["bottom"].set_visible(False)
-    return _picture(figure)
+    return picture_of(figure)
 
 
 def _number(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
@@ -131,7 +131,7 @@ def _number(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
         axes.text(column, row, f"{count:g}", ha="center", va="center", color=colour, fontsize=9)
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     """Inches at the density of a screen, 96 to the inch."""
     figure = Figure((width, height), dpi=DPI, facecolor=PAPER)
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
@@ -139,7 +139,8 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def _picture(figure: Figure) -> Image.Image:
+def picture_of(figure: Figure) -> Image.Image:
+    """The drawn figure, which says its density."""
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()

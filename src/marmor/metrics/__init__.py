@@ -3,12 +3,14 @@
 from marmor.metrics.agreement import Agreement, Share, agreement, share
 from marmor.metrics.faces import can_detect, count_faces
 from marmor.metrics.frechet import frechet_distance, frechet_floor
+from marmor.metrics.means import Mean, mean
 from marmor.metrics.neighbours import Neighbours, nearest
 from marmor.metrics.statistics import Gaussian, gaussian
 
 __all__ = [
     "Agreement",
     "Gaussian",
+    "Mean",
     "Neighbours",
     "Share",
     "agreement",
@@ -17,6 +19,7 @@ __all__ = [
     "frechet_distance",
     "frechet_floor",
     "gaussian",
+    "mean",
     "nearest",
     "share",
 ]

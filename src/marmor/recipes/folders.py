@@ -22,6 +22,12 @@ def pretrained() -> dict[str, dict[str, Any]]:
     return {path.parent.name: read_json(path) for path in sorted(WEIGHTS.glob("*/config.json"))}
 
 
+def note_of(spec: str) -> str:
+    """What a shipped model is and what it was trained on, in its own words; "" for others."""
+    config = pretrained().get(spec.removeprefix(PRETRAINED), {})
+    return config.get("settings", {}).get("note", "") if spec.startswith(PRETRAINED) else ""
+
+
 class Stored(NamedTuple):
     """What a folder holds: its settings, float32 weights, and how many images trained them."""
 

@@ -46,6 +46,7 @@ GRID_COLUMNS = 10
 NEIGHBOURS_OF = 6
 NEIGHBOURS = 4
 BANK = 20_000
+"""Training images, drawn at random, that samples are compared with."""
 
 
 def report(
@@ -84,15 +85,17 @@ def report(
     measured = _measure(run, generator, reader, drawn, per_class, seed) if reader else None
     faces = face_shares(torch.stack([item.image for item in drawn]), others) if others else None
     figures = _figures(run, generator, drawn, seconds, measured, faces)
+    figures |= {"sample.seed": seed, "sample.per_class": per_class}
     write_json(path / "summary.json", figures)
     images = _pictures(run, generator, drawn, seed, measured)
+    images["neighbours"], searched = _neighbours(run, drawn)
     if beside is not None:
         images["beside"] = _beside(beside, seed)
     for name, image in images.items():
         save_png(image, path / "figures" / f"{name}.png")
     network = _model_summary(generator)
     write_text(path / "figures" / "model.txt", network + "\n")
-    found = Findings(run, generator, figures, images, network, measured, faces, beside)
+    found = Findings(run, generator, figures, images, network, measured, searched, faces, beside)
     write(page(found), path / "report.html")
     return path / "report.html"
 
@@ -180,7 +183,6 @@ def _pictures(
     images = {
         "grid": class_grid(drawn, min(GRID_COLUMNS, len(drawn) // len(names))),
         "process": process_strip(generator, names[0], seed),
-        "neighbours": _neighbours(run, drawn),
     }
     if history := run.history():
         minutes = [line["seconds"] / 60 for line in history]
@@ -200,8 +202,8 @@ def _pictures(
     return images
 
 
-def _neighbours(run: RunFolder, drawn: list[Drawn]) -> Image.Image:
-    """Some samples beside the training images nearest in pixels."""
+def _neighbours(run: RunFolder, drawn: list[Drawn]) -> tuple[Image.Image, int]:
+    """Some samples beside the nearest in pixels of many training images, and of how many."""
     asked = run.config["settings"]["asked"]
     data = load_unlabelled(asked["data"], asked["size"])
     order = torch.randperm(len(data), generator=torch_stream(0, "neighbours"))[:BANK]
@@ -210,7 +212,7 @@ def _neighbours(run: RunFolder, drawn: list[Drawn]) -> Image.Image:
     samples = torch.stack([item.image for item in firsts])
     found = nearest(_flat(samples), _flat(bank), min(NEIGHBOURS, len(bank)))
     names = [item.file_name.removesuffix(".png") for item in firsts]
-    return pairs(samples, bank[found.indices], row_labels=names)
+    return pairs(samples, bank[found.indices], row_labels=names), len(bank)
 
 
 def _flat(images: Tensor) -> Tensor:

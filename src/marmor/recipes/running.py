@@ -18,7 +18,7 @@ from marmor.data import (
     require_classes,
 )
 from marmor.figures import confusion, grid, save_png
-from marmor.recipes import digits, faces, judge
+from marmor.recipes import adapt, adapt_page, digits, faces, judge
 from marmor.recipes.folders import PRETRAINED, pretrained
 from marmor.recipes.models import load_judge
 from marmor.recipes.scoring import (
@@ -31,10 +31,11 @@ from marmor.recipes.scoring import (
 )
 from marmor.training import RunFolder
 
-RESUME: dict[str, Callable[[RunFolder], None]] = {
+RESUME: dict[str, Callable[[RunFolder], object]] = {
     digits.RECIPE: digits.resume,
     faces.RECIPE: faces.resume,
     judge.RECIPE: judge.resume,
+    adapt.RECIPE: lambda run: adapt_page.tell(adapt.resume(run)),
 }
 SHEET = 100
 
@@ -52,7 +53,8 @@ def list_everything(runs: Path) -> None:
     """Prints recipes, embedded data, shipped weights and the runs below a folder."""
     table = Table("kind", "name", "what", box=None)
     for name in RESUME:
-        table.add_row("recipe", name, f"marmor train {name} --help")
+        command = name if name == adapt.RECIPE else f"train {name}"
+        table.add_row("recipe", name, f"marmor {command} --help")
     for name in EMBEDDED:
         table.add_row("data", name, f"marmor data show {name}")
     for name, config in pretrained().items():

@@ -80,7 +80,7 @@ class Position:
     milestone: int = 0
     """How many of the budget's milestones have been probed."""
     retreats: list[dict[str, Any]] = field(default_factory=list)
-    """Each time a guard sent the run back: from which step to which, why, and the figures seen."""
+    """Each time a guard sent the run back: why, from which log record, and back to which step."""
 
 
 Watch = Callable[[float, dict[str, Any]], None]
@@ -91,8 +91,8 @@ Probe = Callable[[nn.Module], dict[str, float]]
 """Measures the averaged module at a milestone, off the clock; its figures join the log record."""
 
 
-Guard = Callable[[dict[str, float]], str | None]
-"""Says in one sentence what is wrong with a milestone, by the probe's figures, or None."""
+Guard = Callable[[dict[str, Any]], str | None]
+"""Says in one sentence what is wrong with a milestone, by its log record, or None."""
 
 Begin = Callable[[nn.Module, int], None]
 """Told before the first step and after every retreat: where the averaged weights are, which a teacher
@@ -263,24 +263,23 @@ class _Fit:
         self.at.pending = {}
         reached = int(progress * self.settings.milestones)
         passed, self.at.milestone = reached > self.at.milestone, reached
-        figures: dict[str, float] = {}
         if self.processes.is_main_process:
             if passed and self.probe is not None:
-                figures = self.probe(self.average.module)
-            self.run.log(record | figures)
+                record |= self.probe(self.average.module)
+            self.run.log(record)
             if self.board is not None:
-                self.board.write(record | figures)
-            self.watch(progress, record | figures)
+                self.board.write(record)
+            self.watch(progress, record)
         if passed and self.guard is not None:
-            self._look_after(self.guard, figures)
+            self._look_after(self.guard, record)
 
-    def _look_after(self, guard: Guard, figures: dict[str, float]) -> None:
+    def _look_after(self, guard: Guard, record: dict[str, Any]) -> None:
         """Keeps a good milestone, or goes back to the one before."""
-        wrong = guard(figures) if self.processes.is_main_process else None
+        wrong = guard(record) if self.processes.is_main_process else None
         if not self._anywhere(wrong is not None):
             self._save(self.run.good)
             return
-        seen = {"step": self.at.step, "why": wrong, "figures": figures}
+        seen = {"why": wrong, "record": record}
         retreats = [*self.at.retreats, seen]
         if len(retreats) > MOST_RETREATS:
             raise DivergenceError(

@@ -46,7 +46,7 @@ class RunFolder:
     @classmethod
     def create(cls, path: Path, recipe: str, settings: dict[str, Any]) -> "RunFolder":
         """A new run; UserError when the folder already holds something."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(map(_visible, path.iterdir()))):
             raise UserError(
                 f"{path} already exists and is not empty; choose another --run, "
                 f"or go on with it: marmor resume {path}."
@@ -120,6 +120,11 @@ class RunFolder:
                 f"{self.path} has no checkpoint yet; train it with: marmor resume {self.path}."
             )
         return load_weights(folder / "average.safetensors")
+
+
+def _visible(path: Path) -> bool:
+    """Not what a write that was killed left behind."""
+    return not path.name.startswith(".")
 
 
 def environment() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from marmor.adaptation.schedules import adversarial_weight
 
 @dataclass(frozen=True)
 class Coral(Method):
-    """Deep CORAL (Sun & Saenko 2016): covariances of features agree."""
+    """Deep CORAL (Sun & Saenko 2016): covariances agree, here of what enters the last layer."""
 
     weight: float = 100.0
 
@@ -28,7 +28,7 @@ class Coral(Method):
 class Mmd(Method):
     """Maximum mean discrepancy of features (DAN, Long et al. 2015), with a ramp.
 
-    Kernels are as wide as features lie apart on average, times 0.25 to 4.
+    Of one layer, under equal kernels as wide as features lie apart on average, times 0.25 to 4.
     """
 
     weight: float = 1.0
@@ -38,7 +38,7 @@ class Mmd(Method):
     ) -> Losses:
         labelled, source = labelled_loss(classifier, seen)
         source, target = source.float(), classifier.features(seen.target).float()
-        width = (source.detach() - target.detach()).square().sum(1).mean().sqrt().item()
+        width = (source.detach() - target.detach()).square().sum(1).mean().sqrt().item() + 1e-6
         apart = mmd(source, target, [width * scale for scale in (0.25, 0.5, 1.0, 2.0, 4.0)])
         weight = seen.strength * self.weight * adversarial_weight(seen.progress)
         return {"loss": labelled + weight * apart, "labelled": labelled, "discrepancy": apart}

@@ -40,6 +40,9 @@ class Seen:
 class Method(ABC):
     """One way to adapt; holds settings, never weights."""
 
+    source_free = False
+    """Whether the loss reads no source images, so that ``strength`` would scale it as a whole."""
+
     def opponent(self, features: int, classes: int) -> nn.Module | None:
         """A network of its own that learns beside the classifier, or None."""
         return None
@@ -68,11 +71,12 @@ def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 def domain_loss(scores: Tensor) -> tuple[Tensor, Tensor]:
     """Loss and accuracy of telling domains apart; the first half of ``scores`` is source.
 
+    The loss is the source's mean and the target's mean, added (Ganin et al. 2016, eq. 9).
     (2B, 1): binary cross-entropy on one unit; (2B, 2): cross-entropy on two.
     """
     is_target = torch.arange(len(scores), device=scores.device) >= len(scores) // 2
     if scores.shape[1] == 1:
         loss = F.binary_cross_entropy_with_logits(scores[:, 0], is_target.to(scores.dtype))
-        return loss, ((scores[:, 0] > 0) == is_target).float().mean()
+        return 2 * loss, ((scores[:, 0] > 0) == is_target).float().mean()
     loss = F.cross_entropy(scores, is_target.long())
-    return loss, (scores.argmax(1) == is_target.long()).float().mean()
+    return 2 * loss, (scores.argmax(1) == is_target.long()).float().mean()

@@ -24,7 +24,8 @@ class Dann(Method):
     """DANN (Ganin et al. 2016, eq. 9 to 15): labels + domains through a reversed gradient.
 
     The weight on the reversed gradient follows ``adversarial_weight``. The domain classifier is a
-    perceptron of ``hidden`` units that ends in one unit, or two.
+    perceptron of ``hidden`` units that ends in one unit, or two. Source and target pass BatchNorm,
+    which the paper's networks do not have, one after the other.
     """
 
     hidden: int = 100
@@ -53,7 +54,8 @@ class Dann(Method):
 class Cdan(Method):
     """CDAN+E (Long et al. 2018, eq. 3 and 8): the domain classifier sees features times predictions.
 
-    Images count by 1 + exp(−entropy) of their prediction, so that sure ones align first.
+    Images count by 1 + exp(−entropy) of their prediction, so that sure ones align first. No gradient
+    passes through predictions; the domain classifier has one hidden layer.
     """
 
     hidden: int = 256
@@ -67,7 +69,7 @@ class Cdan(Method):
         assert opponent is not None
         labelled, source = labelled_loss(classifier, seen)
         both = torch.cat([source, classifier.features(seen.target)])
-        predictions = classifier.logits(both).softmax(1).detach()
+        predictions = classifier.logits(both).float().softmax(1).detach()
         joint = (both[:, :, None] * predictions[:, None, :]).flatten(1)
         weight = seen.strength * adversarial_weight(seen.progress)
         scores = opponent(reverse_gradient(joint, weight))
@@ -87,4 +89,4 @@ def _weighted(scores: Tensor, predictions: Tensor) -> Tensor:
     entropy = -torch.special.xlogy(predictions, predictions).sum(1)
     sure = 1 + torch.exp(-entropy)
     weights = torch.cat([part / part.mean() for part in sure.chunk(2)])
-    return F.binary_cross_entropy_with_logits(scores, is_target, weights)
+    return 2 * F.binary_cross_entropy_with_logits(scores, is_target, weights)

@@ -1,5 +1,6 @@
 """Methods that learn from their own sure answers on the target."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -13,8 +14,9 @@ from marmor.adaptation.methods.base import Classifier, Losses, Method, Seen, lab
 class MeanTeacher(Method):
     """Self-ensembling (French et al. 2018): answer a hard view as the average does an easy one.
 
-    Squared differences of probabilities, where the teacher is surer than ``confidence``, and a balance
-    of classes: the mean answer should say every class (section 3.4 there).
+    Squared differences of probabilities, summed over classes, where the teacher is surer than
+    ``confidence``, and a balance of classes: the mean answer should say every class (section 3.4
+    there; here it counts whether the teacher is sure or not).
     """
 
     weight: float = 3.0
@@ -30,7 +32,7 @@ class MeanTeacher(Method):
         sure = (taught.amax(1) > self.confidence).float()
         apart = ((said - taught).square().sum(1) * sure).mean()
         mean = said.mean(0)
-        uneven = -(mean + 1e-6).log().mean() - torch.tensor(float(len(mean))).log().item()
+        uneven = -(mean + 1e-6).log().mean() - math.log(len(mean))
         extra = self.weight * (apart + self.balance * uneven)
         return {
             "loss": labelled + seen.strength * extra,
@@ -44,9 +46,9 @@ class MeanTeacher(Method):
 class AdaMatch(Method):
     """AdaMatch (Berthelot et al. 2022): pseudo-labels with aligned classes and a relative threshold.
 
-    The target's answers are scaled so that their mean over the batch is that of the source's
-    (eq. 4 there, without random interpolation of logits); a pseudo-label counts where it is surer than
-    ``confidence`` times the mean sureness on the source.
+    The target's answers are scaled so that their mean over the batch is that of the source's; a
+    pseudo-label counts where it is surer than ``confidence`` times the mean sureness on the source.
+    Pseudo-labels are the average's; there is one view of the source and no interpolation of logits.
     """
 
     weight: float = 1.0
@@ -66,7 +68,7 @@ class AdaMatch(Method):
         sure = (surest > self.confidence * source.amax(1).mean()).float()
         hard = classifier.logits(classifier.features(seen.strong))
         learned = (F.cross_entropy(hard, pseudo, reduction="none") * sure).mean()
-        ramp = 0.5 * (1 - torch.cos(torch.tensor(min(1.0, 2 * seen.progress) * torch.pi))).item()
+        ramp = 0.5 * (1 - math.cos(math.pi * min(1.0, 2 * seen.progress)))
         loss = labelled + seen.strength * self.weight * ramp * learned
         return {"loss": loss, "labelled": labelled, "pseudo": learned, "sure": sure.mean()}
 
@@ -76,10 +78,11 @@ class Shot(Method):
     """SHOT (Liang et al. 2020): no source images; sure and balanced answers, and pseudo-labels.
 
     Information maximisation on the easy view (eq. 3 there), and cross-entropy of the hard view with the
-    teacher's answer in place of the clusters of eq. 5 and 6. Starts from a network trained on the source.
+    teacher's answer in place of the clusters of eq. 5 and 6. Starts from a network trained on the source;
+    its last layer learns too.
     """
 
-    weight: float = 1.0
+    source_free = True
     pseudo: float = 0.3
 
     def update(

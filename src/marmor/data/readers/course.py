@@ -11,8 +11,8 @@ from marmor.base.files import inside
 from marmor.data.classes import class_order, natural_key
 from marmor.data.decode import is_image
 from marmor.data.readers.listing import Listing
-from marmor.data.readers.splits import SPLITS, missing_split
 from marmor.data.readers.tree import Tree, folder_tree
+from marmor.data.splits import SPLITS, missing_split
 
 # Labelled and unlabelled splits.
 HEADERS = (["image_name", "label"], ["image_name"])

@@ -8,8 +8,8 @@ from marmor.data.classes import class_order
 from marmor.data.decode import is_image
 from marmor.data.readers.course import course_listing, has_course_layout
 from marmor.data.readers.listing import Listing
-from marmor.data.readers.splits import SPLITS, missing_split, without_splits
 from marmor.data.readers.tree import Tree
+from marmor.data.splits import SPLITS, missing_split, without_splits
 
 _NUMBERED = re.compile(r"(?P<label>.+)_[0-9]+")
 

@@ -13,7 +13,7 @@ from marmor.base.errors import UserError
 from marmor.data.classes import class_indices, class_order
 from marmor.data.imageset import ImageSet
 from marmor.data.readers.archive import check_size
-from marmor.data.readers.splits import SPLITS, missing_split, without_splits
+from marmor.data.splits import SPLITS, missing_split, without_splits
 
 # What numpy and zipfile raise for damaged files and pickled objects.
 _FAULTS = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)

@@ -11,9 +11,9 @@ from marmor.data.readers.archive import archive_tree
 from marmor.data.readers.layouts import arrange
 from marmor.data.readers.listing import load_listing
 from marmor.data.readers.npz import read_npz
-from marmor.data.readers.splits import check_split
 from marmor.data.readers.torchvision_files import find_published_files
 from marmor.data.readers.tree import folder_tree
+from marmor.data.splits import check_split
 
 
 def read(spec: str, split: str = "train", size: int | None = None) -> ImageSet:

@@ -19,7 +19,7 @@ from torch import Tensor
 from marmor.base.errors import UserError
 from marmor.data.imageset import ImageSet
 from marmor.data.readers.archive import LARGEST
-from marmor.data.readers.splits import missing_split
+from marmor.data.splits import missing_split
 
 _DIGITS = tuple(str(digit) for digit in range(10))
 _IDX = {"train": "train", "test": "t10k"}

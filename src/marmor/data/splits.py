@@ -11,9 +11,13 @@ def check_split(split: str) -> None:
         raise unknown_name("split", split, SPLITS)
 
 
+class MissingSplitError(UserError):
+    """A data set has splits, but not the one that was asked for."""
+
+
 def missing_split(where: str, split: str, present: list[str]) -> UserError:
     """The error for a data set that has splits, but not this one."""
-    return UserError(
+    return MissingSplitError(
         f"{where} has no {split!r} split; it has {', '.join(present)}: ask for one of these."
     )
 

@@ -1,0 +1,40 @@
+"""Which checkpoint to keep, without target labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from marmor.adaptation.guard import LEAST_BALANCE
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A checkpoint and what label-free scores say of it, in nats where they are entropies."""
+
+    number: int
+    """Its place among the candidates of its run, from the earliest on."""
+    information: float
+    balance: float
+    source_accuracy: float
+
+
+def choose(candidates: Sequence[Candidate], balance: float, most_lost: float = 0.1) -> Candidate:
+    """The candidate with the highest information, of those that still read the source.
+
+    Left out are those whose source accuracy is more than ``most_lost`` below the best one's and those
+    whose predictions lean to few classes (the entropy of their mean below LEAST_BALANCE of
+    ``balance``, what it is without adaptation, or log(classes)): what collapsed may not be chosen
+    for being sure. Where that leaves none, the best reader of the source. Of equals the latest.
+    Raises ValueError for no candidates.
+    """
+    if not candidates:
+        raise ValueError("there is no candidate to choose from")
+    best = max(candidate.source_accuracy for candidate in candidates)
+    sound = [
+        candidate
+        for candidate in candidates
+        if candidate.source_accuracy >= best - most_lost
+        and candidate.balance >= LEAST_BALANCE * balance
+    ]
+    if not sound:
+        return max(candidates, key=lambda candidate: (candidate.source_accuracy, candidate.number))
+    return max(sound, key=lambda candidate: (candidate.information, candidate.number))

@@ -1,0 +1,292 @@
+"""From two sets of images to a classifier for the second (S5): `marmor adapt`."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from marmor.adaptation import Candidate, source_accuracy
+from marmor.base.errors import UserError, unknown_name
+from marmor.base.files import atomic, read_json, write_json
+from marmor.base.progress import console
+from marmor.networks.judges import Judge
+from marmor.recipes import adapting
+from marmor.recipes.folders import WEIGHTS_FILE
+from marmor.recipes.pairs import Pair, load_pair
+from marmor.recipes.plans import BEST, PLANS, SOURCE_ONLY, TARGET_ONLY
+from marmor.training import Precision, RunFolder
+from marmor.training.processes import processes
+
+RECIPE = "adapt"
+PART = "adapt-part"
+"""The recipe of the run folders inside the run: one method with one seed each."""
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class AdaptSettings:
+    """What `marmor adapt` can be told.
+
+    Args:
+        source: labelled images, an embedded name or a path.
+        target: images whose labels, if there are any, only the table reads.
+        method: best, or one of source-augmented, dann, dann-augmented, cdan, coral, mmd, mean-teacher,
+            adamatch, shot; all for every one of them.
+        run: the run folder to write.
+        seeds: how often everything is trained, for the intervals.
+        seed: the first of them.
+        epochs: passes over the source; each method's own choice when left out.
+        size: side to crop and resize images to; the source's own when left out.
+        precision: auto is bf16 where the processor has it.
+    """
+
+    source: str
+    target: str
+    method: str = "best"
+    run: Path = Path("runs/adapt")
+    seeds: int = 3
+    seed: int = 0
+    epochs: float | None = None
+    size: int | None = None
+    precision: Precision = "auto"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one method with one seed came to, on the target, by labels that training never read.
+
+    ``accuracy``: of the checkpoint chosen without labels, on test images; ``oracle``: of the one that the
+    labels of held-out target images would have chosen. None where there are no labels.
+    ``source_accuracy``: on held-out images of what it was trained on. ``minutes``: of training, without
+    what milestones took and what a guard undid.
+    """
+
+    method: str
+    seed: int
+    minutes: float
+    images_per_second: float
+    information: float
+    source_accuracy: float
+    accuracy: float | None = None
+    oracle: float | None = None
+    test_images: int = 0
+    retreats: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A finished run: its pair, and every method's results in order."""
+
+    run: RunFolder
+    settings: AdaptSettings
+    pair: Pair
+    results: list[Result]
+
+    def of(self, method: str) -> list[Result]:
+        return [result for result in self.results if result.method == method]
+
+    def adapted(self) -> str:
+        """The method that the run's own network comes from."""
+        return BEST if self.settings.method in ("best", "all") else self.settings.method
+
+
+def adapt(settings: AdaptSettings) -> Study:
+    """Trains everything into a new run folder; Ctrl-C saves, `marmor resume` goes on."""
+    _check(settings)
+    pair = load_pair(settings.source, settings.target, settings.size, settings.seed)
+    asked = {**asdict(settings), "run": str(settings.run)}
+    facts = {
+        "fingerprints": _fingerprints(pair),
+        "source": len(pair.source),
+        "target": len(pair.target),
+        "notes": list(pair.notes),
+        "class_names": list(pair.class_names),
+        "side": pair.source.size[0],
+        "channels": pair.source.channels,
+    }
+    run = RunFolder.create_once(settings.run, RECIPE, {"asked": asked, "data": facts})
+    return _go_on(run, settings, pair)
+
+
+def resume(run: RunFolder) -> Study:
+    """Goes on with an interrupted run."""
+    asked = run.config["settings"]["asked"]
+    settings = AdaptSettings(**{**asked, "run": run.path})
+    pair = load_pair(settings.source, settings.target, settings.size, settings.seed)
+    began = run.config["settings"]["data"]["fingerprints"]
+    changed = [name for name, found in _fingerprints(pair).items() if found != began.get(name)]
+    if changed:
+        raise UserError(
+            f"the images of {', '.join(changed)} changed since {run.path} began (another "
+            "fingerprint); a run can only go on with the images it started with."
+        )
+    return _go_on(run, settings, pair)
+
+
+def methods() -> list[str]:
+    """The plans that adapt; the two that bound them are always trained."""
+    return [name for name in PLANS if name not in (SOURCE_ONLY, TARGET_ONLY)]
+
+
+def methods_of(settings: AdaptSettings, pair: Pair) -> list[str]:
+    """The plans to train, each after those it starts from."""
+    wanted = [SOURCE_ONLY]
+    if settings.method == "all":
+        wanted += methods()
+    else:
+        wanted.append(BEST if settings.method == "best" else settings.method)
+    if pair.truth.train is not None and pair.truth.val is not None:
+        wanted.append(TARGET_ONLY)
+    with_starts: list[str] = []
+    for name in wanted:
+        start = PLANS[name].start
+        with_starts += [name] if start is None else [start, name]
+    return list(dict.fromkeys(with_starts))
+
+
+def _go_on(run: RunFolder, settings: AdaptSettings, pair: Pair) -> Study:
+    for note in pair.notes:
+        console.print(f"note: {note}")
+    results: list[Result] = []
+    names = methods_of(settings, pair)
+    for seed in range(settings.seed, settings.seed + settings.seeds):
+        for name in names:
+            results.append(_kept_or_trained(run, settings, pair, name, seed))
+            _tell(results[-1])
+    study = Study(run, settings, pair, results)
+    _keep_best(study)
+    return study
+
+
+def _kept_or_trained(
+    run: RunFolder, settings: AdaptSettings, pair: Pair, name: str, seed: int
+) -> Result:
+    """The result of an earlier call, or of training that goes on where it stands."""
+    part = part_of(run, name, seed)
+    kept = part.path / RESULT
+    if kept.is_file():
+        return Result(**read_json(kept))
+    siblings = processes()
+    if siblings.is_main_process and not (part.path / "config.json").is_file():
+        RunFolder.create(part.path, PART, {"method": name, "seed": seed})
+    siblings.wait_for_everyone()
+    plan = PLANS[name]
+    if settings.epochs is not None:
+        plan = replace(plan, epochs=settings.epochs)
+    start = None
+    if plan.start is not None:
+        start = chosen_of(run, pair, plan.start, seed).classifier
+    console.print(f"{name}, seed {seed}:")
+    seen = _target_as_source(pair) if name == TARGET_ONLY else pair
+    chosen = adapting.train(
+        part,
+        seen,
+        plan,
+        adapting.steps_of(pair, plan),
+        seed,
+        start,
+        _unadapted(run, pair, name, seed),
+        settings.precision,
+    )
+    last = part.history()[-1]
+    result = Result(
+        method=name,
+        seed=seed,
+        minutes=last["seconds"] / 60,
+        images_per_second=last["images"] / last["seconds"],
+        information=chosen.candidate.information,
+        source_accuracy=chosen.candidate.source_accuracy,
+        retreats=chosen.retreats,
+        **_measured(part, pair, chosen.classifier),
+    )
+    write_json(kept, asdict(result))
+    return result
+
+
+def part_of(run: RunFolder, name: str, seed: int) -> RunFolder:
+    """The run of one method with one seed, inside the run."""
+    return RunFolder(run.path / "parts" / f"{name}-seed-{seed}")
+
+
+def chosen_of(run: RunFolder, pair: Pair, name: str, seed: int) -> adapting.Chosen:
+    """What a finished part keeps."""
+    return adapting.chosen(part_of(run, name, seed), pair, _unadapted(run, pair, name, seed))
+
+
+def _unadapted(run: RunFolder, pair: Pair, name: str, seed: int) -> Candidate | None:
+    """What source-only came to; None for the two plans that bound the others."""
+    if name in (SOURCE_ONLY, TARGET_ONLY):
+        return None
+    return chosen_of(run, pair, SOURCE_ONLY, seed).candidate
+
+
+def _target_as_source(pair: Pair) -> Pair:
+    """The pair of the upper bound: the target with its labels takes the source's place."""
+    train, val = pair.truth.train, pair.truth.val
+    assert train is not None
+    assert val is not None
+    held = replace(pair.target_val, labels={"class": val}, class_names=pair.class_names)
+    return replace(pair, source=train, source_val=held)
+
+
+def _measured(part: RunFolder, pair: Pair, classifier: Judge) -> dict[str, Any]:
+    """Accuracies by the target's labels: of the choice, and of the choice that they would have made."""
+    test, val = pair.truth.test, pair.truth.val
+    if test is None:
+        return {}
+
+    def tested(judge: Judge) -> float:
+        return source_accuracy(adapting.read(judge, test)[1], test.labels["class"])
+
+    figures: dict[str, Any] = {"accuracy": tested(classifier), "test_images": len(test)}
+    if val is None:
+        return figures
+    candidates = adapting.candidates_of(part, pair)
+    scores = [
+        source_accuracy(adapting.read(judge, pair.target_val)[1], val) for judge in candidates
+    ]
+    best = max(range(len(scores)), key=lambda number: (scores[number], number))
+    return figures | {"oracle": tested(candidates[best])}
+
+
+def _keep_best(study: Study) -> None:
+    """The run's own network: of the adapted method, the seed with the most information."""
+    best = max(study.of(study.adapted()), key=lambda result: result.information)
+    classifier = chosen_of(study.run, study.pair, best.method, best.seed).classifier
+    state = {name: values.contiguous() for name, values in classifier.state_dict().items()}
+    with atomic(study.run.path / WEIGHTS_FILE) as temporary:
+        save_file(state, temporary)
+
+
+def _tell(result: Result) -> None:
+    read = (
+        f"target test {100 * result.accuracy:.1f} %"
+        if result.accuracy is not None
+        else f"information {result.information:.2f}"
+    )
+    for retreat in result.retreats:
+        console.print(
+            f"  collapsed at step {retreat['record']['step']} and went back to {retreat['back_to']}: "
+            f"{retreat['why']}"
+        )
+    console.print(
+        f"  {read}, {result.minutes:.1f} minutes, {result.images_per_second:.0f} images a second"
+    )
+
+
+def _fingerprints(pair: Pair) -> dict[str, str]:
+    names = ("source", "source_val", "target", "target_val")
+    return {name: getattr(pair, name).fingerprint() for name in names}
+
+
+def _check(settings: AdaptSettings) -> None:
+    names: Iterable[str] = ("best", "all", *methods())
+    if settings.method not in names:
+        raise unknown_name("method", settings.method, names)
+    if settings.seeds < 1:
+        raise UserError(f"--seeds must be at least 1, not {settings.seeds}.")
+    if settings.epochs is not None and not 0 < settings.epochs < math.inf:
+        raise UserError(f"--epochs must be a finite number above 0, not {settings.epochs}.")

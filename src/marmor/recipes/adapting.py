@@ -1,0 +1,269 @@
+"""Training of one method on one pair, and the choice among its checkpoints without target labels."""
+
+import copy
+import math
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from marmor.adaptation import (
+    Candidate,
+    CollapseGuard,
+    Signs,
+    balance,
+    choose,
+    information,
+    source_accuracy,
+)
+from marmor.adaptation.methods import Classifier, Seen
+from marmor.base.files import atomic
+from marmor.base.pixels import to_unit
+from marmor.base.progress import console, progress_bar
+from marmor.base.seeds import derive, torch_stream
+from marmor.data import ImageSet, epoch_order
+from marmor.networks.judges import DigitJudge, Judge
+from marmor.recipes.pairs import Pair
+from marmor.recipes.plans import Plan
+from marmor.training import (
+    Batch,
+    Budget,
+    DivergenceError,
+    LoopSettings,
+    Precision,
+    RunFolder,
+    fit,
+    load_weights,
+)
+
+BATCH = 128
+MILESTONES = 20
+SEEN_FOR_STATISTICS = 2000
+"""Images that BatchNorm's statistics are taken from, and the most that a milestone looks at."""
+READ_BATCH = 500
+CANDIDATES = "candidates"
+GENTLER = 0.3
+"""The factor on all but the labelled loss each time the guard has sent a run back."""
+
+
+class Learner(nn.Module):
+    """A classifier and, where the method has one, the opponent that learns beside it."""
+
+    def __init__(self, classifier: Judge, opponent: nn.Module | None) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.opponent = opponent
+
+
+class Adaptation:
+    """The loop's method: batches of both domains, the plan's loss over them."""
+
+    def __init__(self, learner: Learner, pair: Pair, plan: Plan, steps: int, seed: int) -> None:
+        self.module = learner
+        self.pair, self.plan, self.steps, self.seed = pair, plan, steps, seed
+        self.batch_size = BATCH
+        self.dataset_size = len(pair.source)
+        self.optimizers = plan.optimizers(learner)
+        self.teacher: Classifier = learner.classifier
+        self.strength = 1.0
+
+    def begin(self, average: nn.Module, retreats: int) -> None:
+        """The average teaches, normalised by its batch; each retreat makes the rest count less."""
+        assert isinstance(average, Learner)
+        self.teacher = _by_batch(average.classifier)
+        self.strength = GENTLER**retreats
+
+    def draw(self, step: int) -> Batch:
+        source = epoch_order(step, BATCH, len(self.pair.source), derive(self.seed, "source"))
+        target = epoch_order(step, BATCH, len(self.pair.target), derive(self.seed, "target"))
+        shown, hidden = self.pair.source.images[source], self.pair.target.images[target]
+        streams = [torch_stream(self.seed, view, step) for view in ("source", "target", "strong")]
+        views, unlabelled = self.plan.views, to_unit(hidden)
+        return {
+            "source": views.source(to_unit(shown), streams[0]),
+            "labels": self.pair.source.labels["class"][source],
+            "target": views.target(unlabelled, streams[1]),
+            "strong": views.strong(unlabelled, streams[2]),
+            "progress": torch.full((BATCH,), min(1.0, step / self.steps)),
+        }
+
+    def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        assert isinstance(module, Learner)
+        views = {
+            name: batch[name].contiguous(memory_format=torch.channels_last)
+            for name in ("source", "target", "strong")
+        }
+        progress = batch["progress"][0].item()
+        seen = Seen(**views, labels=batch["labels"], progress=progress, strength=self.strength)
+        return self.plan.method.update(module.classifier, module.opponent, self.teacher, seen)
+
+    def rate(self, progress: float) -> float:
+        rate = self.plan.rate(progress)
+        # Of a loss that counts less as a whole, Adam makes the same steps.
+        return rate * self.strength if self.plan.method.source_free else rate
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The network that a run ends with, and how it was chosen."""
+
+    classifier: Judge
+    """Its BatchNorm statistics are the target's."""
+    candidate: Candidate
+    retreats: list[dict[str, Any]]
+
+
+def steps_of(pair: Pair, plan: Plan) -> int:
+    """Steps planned: the plan's epochs over the source."""
+    return max(1, round(plan.epochs * len(pair.source) / BATCH))
+
+
+def train(
+    run: RunFolder,
+    pair: Pair,
+    plan: Plan,
+    steps: int,
+    seed: int,
+    start: Judge | None,
+    unadapted: Candidate | None,
+    precision: Precision,
+) -> Chosen:
+    """Trains for ``steps``, from the run's newest checkpoint where it has one, and chooses.
+
+    ``unadapted``: what source-only came to, which the guard compares with; None where there is nothing to
+    guard. A run that diverges, or that the guard gives up, ends with the best of what it had.
+    """
+    torch.manual_seed(derive(seed, "weights"))
+    classifier = DigitJudge(len(pair.class_names), pair.source.channels)
+    if start is not None:
+        classifier.load_state_dict(start.state_dict())
+    opponent = plan.method.opponent(classifier.feature_size, classifier.classes)
+    learner = Learner(classifier, opponent)
+    method = Adaptation(learner, pair, plan, steps, seed)
+    loop = LoopSettings(
+        Budget(steps=steps),
+        ema=plan.ema,
+        precision=precision,
+        clip_norm=plan.clip_norm,
+        milestones=MILESTONES,
+    )
+
+    def probe(module: nn.Module) -> dict[str, float]:
+        assert isinstance(module, Learner)
+        return _probed(run, copy.deepcopy(module.classifier).cpu(), pair)
+
+    def guard(unadapted: Candidate, record: dict[str, Any]) -> str | None:
+        compared = CollapseGuard(unadapted.balance, unadapted.source_accuracy)
+        signs = Signs(
+            record["step"] / steps,
+            record["balance"],
+            record["source.accuracy"],
+            record.get("domain_accuracy"),
+        )
+        return compared.verdict(signs, max(line["source.accuracy"] for line in _scored(run)))
+
+    try:
+        with progress_bar("training") as bar:
+            fit(
+                method,
+                run,
+                loop,
+                lambda share, at: bar(share, f"loss {at['loss']:.3f}"),
+                probe,
+                partial(guard, unadapted) if plan.guarded and unadapted else None,
+                method.begin,
+            )
+    except DivergenceError as error:
+        if not _scored(run):
+            raise
+        console.print(f"note: {error} The best checkpoint before it is kept.")
+    return chosen(run, pair, unadapted)
+
+
+def chosen(run: RunFolder, pair: Pair, unadapted: Candidate | None) -> Chosen:
+    """What a finished run keeps."""
+    candidates = [
+        Candidate(number, line["information"], line["balance"], line["source.accuracy"])
+        for number, line in enumerate(_scored(run))
+    ]
+    balance = unadapted.balance if unadapted else math.log(len(pair.class_names))
+    best = choose(candidates, balance)
+    last = run.checkpoints.load()
+    retreats = last.position["retreats"] if last else []
+    return Chosen(_candidate(run, pair, best.number), best, retreats)
+
+
+def candidates_of(run: RunFolder, pair: Pair) -> list[Judge]:
+    """Every candidate of a finished run, ready to read the target, from the earliest on."""
+    return [_candidate(run, pair, number) for number in range(len(_scored(run)))]
+
+
+def _candidate(run: RunFolder, pair: Pair, number: int) -> Judge:
+    classifier = DigitJudge(len(pair.class_names), pair.source.channels)
+    classifier.load_state_dict(load_weights(_candidate_file(run, number)))
+    return with_statistics_of(classifier, pair.target)
+
+
+@torch.inference_mode()
+def with_statistics_of(classifier: Judge, images: ImageSet) -> Judge:
+    """A copy, ready to read, whose BatchNorm statistics are those of images like these (AdaBN).
+
+    Li et al. 2016: statistics are the domain's own, weights are shared. Networks without BatchNorm
+    are copied as they are.
+    """
+    ready = copy.deepcopy(classifier)
+    layers = [m for m in ready.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a plain mean over the batches
+    ready.train()
+    count = min(len(images), SEEN_FOR_STATISTICS)
+    places = torch.arange(count) * len(images) // count
+    parts = -(-count // READ_BATCH)  # of nearly one size, since each counts alike
+    for part in images.images[places].tensor_split(parts):
+        ready.features(to_unit(part))
+    return ready.eval()
+
+
+@torch.inference_mode()
+def read(classifier: Judge, images: ImageSet) -> tuple[Tensor, Tensor]:
+    """Features (N, D) and logits (N, K)."""
+    features = torch.cat(
+        [classifier.features(to_unit(part)) for part in images.images.split(READ_BATCH)]
+    )
+    return features, classifier.logits(features)
+
+
+def _probed(run: RunFolder, classifier: Judge, pair: Pair) -> dict[str, float]:
+    """Keeps a candidate and scores it; target labels are not at hand here."""
+    state = {name: v.detach().clone().contiguous() for name, v in classifier.state_dict().items()}
+    with atomic(_candidate_file(run, len(_scored(run)))) as temporary:
+        save_file(state, temporary)
+    _, of_source = read(with_statistics_of(classifier, pair.source), pair.source_val)
+    _, of_target = read(with_statistics_of(classifier, pair.target), pair.target_val)
+    return {
+        "source.accuracy": source_accuracy(of_source, pair.source_val.labels["class"]),
+        "information": information(of_target),
+        "balance": balance(of_target),
+    }
+
+
+def _scored(run: RunFolder) -> list[dict[str, Any]]:
+    """The log lines of milestones, as many as there are candidates."""
+    return [line for line in run.history() if "information" in line]
+
+
+def _candidate_file(run: RunFolder, number: int) -> Path:
+    return run.path / CANDIDATES / f"{number:02d}.safetensors"
+
+
+def _by_batch(classifier: Judge) -> Judge:
+    """The network itself, its BatchNorm in the mode that normalises by the batch at hand."""
+    for layer in classifier.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.train()
+    return classifier

@@ -1,0 +1,99 @@
+"""The methods of `marmor adapt` by name: what they minimise, what they see, how long they train."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from marmor.adaptation import annealed_rate
+from marmor.adaptation.methods import (
+    AdaMatch,
+    Cdan,
+    Coral,
+    Dann,
+    MeanTeacher,
+    Method,
+    Mmd,
+    Shot,
+    SourceOnly,
+)
+from marmor.data.augment import augment, augment_boldly
+from marmor.training import Optimizers, warmup_then_linear
+
+View = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def plain(images: Tensor, generator: torch.Generator) -> Tensor:
+    """The images themselves."""
+    return images
+
+
+@dataclass(frozen=True)
+class Views:
+    """How images are changed before a network sees them: source, target, and the target once more."""
+
+    source: View = plain
+    target: View = plain
+    strong: View = plain
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one method is trained.
+
+    ``start``: the plan whose network it goes on from; ``epochs``: passes over the source; ``ema``: of the
+    weights, ``clip_norm``: of the gradients, none of either where a method is published without.
+    """
+
+    method: Method
+    views: Views = Views()
+    start: str | None = None
+    epochs: float = 6.0
+    rates: Literal["published", "modern"] = "modern"
+    ema: float = 0.99
+    clip_norm: float = 1.0
+
+    @property
+    def guarded(self) -> bool:
+        """Whether there is anything in the loss that a guard could weaken."""
+        return not isinstance(self.method, SourceOnly)
+
+    def optimizers(self, module: nn.Module) -> Optimizers:
+        """SGD with momentum as DANN publishes it, or AdamW."""
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        if self.rates == "published":
+            return Optimizers([torch.optim.SGD(parameters, lr=0.01, momentum=0.9)])
+        rate = 4e-3 if self.start is None else 1e-3
+        return Optimizers([torch.optim.AdamW(parameters, lr=rate, weight_decay=0.05)])
+
+    def rate(self, progress: float) -> float:
+        if self.rates == "published":
+            return annealed_rate(progress)
+        return warmup_then_linear(progress, warmup=0.1)
+
+
+SOURCE_ONLY, TARGET_ONLY = "source-only", "target-only"
+"""The plans that bound every other: no adaptation, and training with the target's own labels."""
+BEST = "mean-teacher"
+"""What `--method best` stands for."""
+
+MILD = Views(augment, augment)
+BOLD = Views(augment_boldly, augment, augment_boldly)
+PLANS: dict[str, Plan] = {
+    SOURCE_ONLY: Plan(SourceOnly()),
+    "source-augmented": Plan(SourceOnly(), Views(augment_boldly)),
+    "dann": Plan(Dann(), rates="published", ema=0.0, clip_norm=math.inf),
+    "dann-augmented": Plan(Dann(), Views(augment_boldly, augment_boldly)),
+    "cdan": Plan(Cdan(), MILD),
+    "coral": Plan(Coral(), MILD),
+    "mmd": Plan(Mmd(), MILD),
+    "mean-teacher": Plan(MeanTeacher(), BOLD),
+    "adamatch": Plan(AdaMatch(), BOLD),
+    "shot": Plan(
+        Shot(), Views(plain, augment, augment_boldly), start="source-augmented", epochs=2.0
+    ),
+    TARGET_ONLY: Plan(SourceOnly(), Views(augment)),
+}

@@ -1,0 +1,95 @@
+"""What a trained classifier reads in images, as a CSV: `marmor predict`."""
+
+import csv
+import io
+from collections import Counter
+from pathlib import Path
+
+from torch import Tensor
+
+from marmor.base.errors import UserError
+from marmor.base.files import write_text
+from marmor.base.progress import console
+from marmor.data import ImageSet, read
+from marmor.networks.checkpoints import load_into
+from marmor.networks.judges import DigitJudge
+from marmor.recipes import adapt, adapting
+from marmor.recipes.folders import WEIGHTS_FILE
+from marmor.recipes.models import LoadedJudge, load_judge
+from marmor.training import RunFolder, load_weights
+
+
+def predict(spec: str, images: str, out: Path, like: Path | None, probabilities: bool) -> None:
+    """Writes ``image_name,label`` for every image, in the order of the folder or of ``like``."""
+    reader = load_reader(spec)
+    side = reader.judge.image_size or reader.side
+    found = _prepared(reader, read(images, "test", side))
+    _, logits = adapting.read(reader.judge, found)
+    names = found.names or tuple(f"{number:06d}" for number in range(len(found)))
+    order = list(range(len(found))) if like is None else _order(names, like)
+    write_text(out, _csv(reader.class_names, names, logits.softmax(1), order, probabilities))
+    console.print(f"{len(order)} labels → {out}")
+
+
+def load_reader(spec: str) -> LoadedJudge:
+    """A run of `marmor adapt`, or anything that is a judge."""
+    path = Path(spec)
+    if not (path / "config.json").is_file() or RunFolder.open(path).recipe != adapt.RECIPE:
+        return load_judge(spec)
+    weights = path / WEIGHTS_FILE
+    if not weights.is_file():
+        raise UserError(f"{spec} is not finished; go on with it: marmor resume {spec}.")
+    data = RunFolder.open(path).config["settings"]["data"]
+    judge = DigitJudge(len(data["class_names"]), data["channels"])
+    load_into(judge, load_weights(weights), spec)
+    return LoadedJudge(judge.eval(), tuple(data["class_names"]), spec, data["side"])
+
+
+def _prepared(reader: LoadedJudge, images: ImageSet) -> ImageSet:
+    ready = reader.prepare(images)
+    if ready.channels != reader.judge.channels:
+        raise UserError(
+            f"{reader.origin} reads grey images, and these are in colour; adapt to colour images."
+        )
+    for note in ready.notes:
+        console.print(f"note: {note}")
+    return ready
+
+
+def _order(names: tuple[str, ...], like: Path) -> list[int]:
+    """Places of the images that the first column of a CSV names."""
+    try:
+        rows = list(csv.reader(io.StringIO(like.read_text(encoding="utf-8-sig"))))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{like} cannot be read: {error}.") from error
+    if not rows or rows[0][:1] != ["image_name"]:
+        raise UserError(f"{like} should begin with the header image_name,label; correct it.")
+    places = {name: place for place, name in enumerate(names)}
+    short = Counter(Path(name).name for name in names)
+    for place, name in enumerate(names):
+        if short[Path(name).name] == 1:
+            places.setdefault(Path(name).name, place)
+    asked = [row[0].strip() for row in rows[1:] if row]
+    missing = [name for name in asked if name not in places]
+    if missing:
+        raise UserError(
+            f"{like} names {missing[0]}, which is not among the images; give the folder that holds it."
+        )
+    return [places[name] for name in asked]
+
+
+def _csv(
+    class_names: tuple[str, ...],
+    names: tuple[str, ...],
+    shares: Tensor,
+    order: list[int],
+    probabilities: bool,
+) -> str:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["image_name", "label", *(class_names if probabilities else ())])
+    read_as = shares.argmax(1).tolist()
+    for place in order:
+        told = [f"{value:.6f}" for value in shares[place].tolist()] if probabilities else []
+        table.writerow([names[place], class_names[read_as[place]], *told])
+    return text.getvalue()

@@ -1,0 +1,57 @@
+"""What a run of a diffusion model stands on, by network, solver and measure."""
+
+GENERAL = ("Ho, Jain, Abbeel: Denoising Diffusion Probabilistic Models, 2020 (arXiv 2006.11239).",)
+CLASSES = (
+    "Ho, Salimans: Classifier-Free Diffusion Guidance, 2022 (arXiv 2207.12598).",
+    "Kynkäänniemi et al.: Applying Guidance in a Limited Interval, 2024 (arXiv 2404.07724).",
+    "Heusel et al.: GANs Trained by a Two Time-Scale Update Rule, 2017 (arXiv 1706.08500): the "
+    "Fréchet distance.",
+)
+FACES = (
+    "Dalal, Triggs: Histograms of Oriented Gradients for Human Detection, 2005; King: dlib, 2009: the "
+    "detector of faces.",
+)
+MNIST_M = (
+    "Ganin et al.: Domain-Adversarial Training of Neural Networks, 2016 (arXiv 1505.07818): MNIST-M.",
+)
+NETWORKS = {
+    "uvit": (
+        "Lipman et al.: Flow Matching for Generative Modeling, 2023 (arXiv 2210.02747).",
+        "Esser et al.: Scaling Rectified Flow Transformers, 2024 (arXiv 2403.03206): the times.",
+        "Karras et al.: Elucidating the Design Space of Diffusion-Based Generative Models, 2022 "
+        "(arXiv 2206.00364).",
+        "Hoogeboom, Heek, Salimans: simple diffusion, 2023 (arXiv 2301.11093).",
+        "Peebles, Xie: Scalable Diffusion Models with Transformers, 2023 (arXiv 2212.09748).",
+        "Tolstikhin et al.: MLP-Mixer, 2021 (arXiv 2105.01601).",
+        "Park et al.: Semantic Image Synthesis with SPADE, 2019 (arXiv 1903.07291).",
+        "Jordan et al.: Muon, 2024 (kellerjordan.github.io/posts/muon).",
+    ),
+    "unet": (
+        "Nichol, Dhariwal: Improved DDPM, 2021 (arXiv 2102.09672): cosine betas.",
+        "Salimans, Ho: Progressive Distillation, 2022 (arXiv 2202.00512): velocity.",
+        "Hang et al.: Efficient Diffusion Training via Min-SNR Weighting, 2023 (arXiv 2303.09556).",
+    ),
+    "context-unet": (
+        "Pearce: Conditional Diffusion MNIST, 2022 (github.com/TeaPearce/Conditional_Diffusion_MNIST).",
+    ),
+}
+SOLVERS = {
+    "ddim": ("Song, Meng, Ermon: Denoising Diffusion Implicit Models, 2021 (arXiv 2010.02502).",),
+    "dpm-solver++": ("Lu et al.: DPM-Solver++, 2022 (arXiv 2211.01095).",),
+    "unipc": ("Zhao et al.: UniPC, 2023 (arXiv 2302.04867).",),
+    "heun": ("Karras et al.: Elucidating the Design Space, 2022 (arXiv 2206.00364): Heun.",),
+}
+
+
+def references_of(
+    network: str, solver: str, classes: bool, faces: bool, mnist_m: bool
+) -> tuple[str, ...]:
+    """The papers behind a network, a solver, and what was measured and trained on."""
+    return (
+        *GENERAL,
+        *(CLASSES if classes else ()),
+        *NETWORKS.get(network, ()),
+        *SOLVERS.get(solver, ()),
+        *(FACES if faces else ()),
+        *(MNIST_M if mnist_m else ()),
+    )
