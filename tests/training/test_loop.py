@@ -176,6 +176,10 @@ def test_a_guard_sends_the_run_back_to_the_last_good_milestone(tmp_path: Path) -
     assert [line["step"] for line in history if "size" in line] == [12, 20, 32, 40, 50]
 
 
+def timeless(retreats: list[dict]) -> list[dict]:
+    return [{**retreat, "record": {**retreat["record"], "seconds": 0}} for retreat in retreats]
+
+
 @pytest.mark.parametrize("killed_at", [21, 33, 45])
 def test_a_guarded_run_resumes_bit_for_bit(tmp_path: Path, killed_at: int) -> None:
     whole = guarded(tmp_path / "whole")
@@ -186,7 +190,7 @@ def test_a_guarded_run_resumes_bit_for_bit(tmp_path: Path, killed_at: int) -> No
     expected, found = whole.checkpoints.load(), again.checkpoints.load()
     assert expected is not None
     assert found is not None
-    assert expected.position["retreats"] == found.position["retreats"]
+    assert timeless(expected.position["retreats"]) == timeless(found.position["retreats"])
     assert without_clock(whole) == without_clock(again)
     for name, values in expected.model.items():
         assert torch.equal(found.model[name], values)

@@ -217,10 +217,10 @@ def chosen_of(run: RunFolder, pair: Pair, name: str, seed: int) -> adapting.Chos
 
 
 def _unadapted(run: RunFolder, pair: Pair, name: str, seed: int) -> Candidate | None:
-    """What source-only came to; None for the two plans that bound the others."""
+    """What a method's network was without it: its start, or source-only; None for the two bounds."""
     if name in (SOURCE_ONLY, TARGET_ONLY):
         return None
-    return chosen_of(run, pair, SOURCE_ONLY, seed).candidate
+    return chosen_of(run, pair, PLANS[name].start or SOURCE_ONLY, seed).candidate
 
 
 def _target_as_source(pair: Pair) -> Pair:
