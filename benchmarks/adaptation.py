@@ -27,7 +27,7 @@ from marmor.base.pixels import to_unit
 from marmor.data import ImageSet
 from marmor.networks.judges import DigitJudge
 from marmor.recipes import adapting
-from marmor.recipes.pairs import Pair
+from marmor.recipes.pairs import Pair, Truth
 from marmor.recipes.plans import PLANS
 from marmor.training import Budget, LoopSettings, Precision, RunFolder, autocast, fit, resolve
 
@@ -83,7 +83,14 @@ def random_pair(images: int, target: int) -> Pair:
     labels = {"class": torch.randint(CLASSES, (images,), generator=generator)}
     source = ImageSet(pixels(images), labels, tuple("0123456789"))
     hidden = ImageSet(pixels(target))
-    return Pair(source, source.take(range(100)), hidden, hidden.take(range(100)), None, ())
+    return Pair(
+        source,
+        source.take(range(100)),
+        hidden,
+        hidden.take(range(100)),
+        Truth(None, None, None),
+        (),
+    )
 
 
 def marmor_loop(pair: Pair, steps: int, precision: Precision) -> float:
@@ -93,7 +100,9 @@ def marmor_loop(pair: Pair, steps: int, precision: Precision) -> float:
     classifier = DigitJudge(CLASSES, 3)
     learner = adapting.Learner(classifier, plan.method.opponent(classifier.feature_size, CLASSES))
     method = adapting.Adaptation(learner, pair, plan, steps, seed=0)
-    loop = LoopSettings(Budget(steps=steps), ema=plan.ema, precision=precision)
+    loop = LoopSettings(
+        Budget(steps=steps), ema=plan.ema, precision=precision, clip_norm=plan.clip_norm
+    )
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(Path(folder))
         fit(method, run, loop, lambda share, record: None, begin=method.begin)
@@ -120,17 +129,18 @@ class PlainLoop:
         truth = torch.cat([torch.zeros(adapting.BATCH), torch.ones(adapting.BATCH)])
         began = time.perf_counter()
         for step in range(steps):
-            x, y = next(sources)
+            if step and step % len(self.source) == 0:
+                sources = iter(self.source)
             if step and step % len(self.target) == 0:
                 targets = iter(self.target)
-            [z] = next(targets)
+            (x, y), [z] = next(sources), next(targets)
             for group in optimizer.param_groups:
                 group["lr"] = 0.01 * annealed_rate(step / steps)
             with autocast(resolve(precision, torch.device("cpu")), torch.device("cpu")):
                 fx, fz = network.features(x), network.features(z)
                 both = reverse_gradient(torch.cat([fx, fz]), adversarial_weight(step / steps))
                 labelled = F.cross_entropy(network.logits(fx), y)
-                loss = labelled + F.binary_cross_entropy_with_logits(domains(both)[:, 0], truth)
+                loss = labelled + 2 * F.binary_cross_entropy_with_logits(domains(both)[:, 0], truth)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

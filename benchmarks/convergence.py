@@ -9,8 +9,6 @@ noise, as many draws from the mixture itself show how much is luck. Writes
 samplers.png and samplers.csv, and prints a table in Markdown. Seconds on any machine.
 """
 
-import csv
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +18,7 @@ import torch
 import tyro
 from torch import Tensor
 
-from marmor.base.files import write_text
+from marmor.base.files import write_csv
 from marmor.base.progress import console
 from marmor.diffusion import (
     Churn,
@@ -90,11 +88,8 @@ def main(settings: Settings) -> None:
     title = "Samplers on an exact mixture"
     image = curves(series, "network calls", "Wasserstein-1 distance", title, logx=True, logy=True)
     save_png(image, settings.out / "samplers.png")
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(["sampler", *settings.calls])
-    table.writerows([name, *errors] for name, errors in rows.items())
-    write_text(settings.out / "samplers.csv", text.getvalue())
+    table = [("sampler", *settings.calls), *((name, *errors) for name, errors in rows.items())]
+    write_csv(settings.out / "samplers.csv", table)
     console.print("| calls | " + " | ".join(map(str, settings.calls)) + " |")
     console.print("|---" * (len(settings.calls) + 1) + "|")
     for name, errors in rows.items():

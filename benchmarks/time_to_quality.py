@@ -8,8 +8,6 @@ judge (benchmarks/guidance.py). Needs a machine with nothing else to do. Runs an
 already are kept. Writes results.json, results.csv and time-to-quality.png.
 """
 
-import csv
-import io
 import json
 import statistics
 from dataclasses import dataclass, replace
@@ -19,7 +17,7 @@ from pathlib import Path
 import tyro
 from PIL import Image
 
-from marmor.base.files import write_json, write_text
+from marmor.base.files import write_csv, write_json
 from marmor.figures import curves, save_png, stack
 from marmor.recipes.digits import DigitsSettings, resume, train
 from marmor.recipes.drawing import as_images, draw
@@ -79,11 +77,7 @@ def main(settings: Settings) -> None:
         for seed in (settings.seeds if network == "uvit" else settings.peer_seeds)
     ]
     write_json(settings.out / "results.json", rows)
-    text = io.StringIO()
-    table = csv.DictWriter(text, fieldnames=list(rows[0]))
-    table.writeheader()
-    table.writerows(rows)
-    write_text(settings.out / "results.csv", text.getvalue())
+    write_csv(settings.out / "results.csv", [rows[0].keys(), *(row.values() for row in rows)])
     save_png(picture(rows), settings.out / "time-to-quality.png")
 
 

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 LEAST_BALANCE = 0.6
 """Of the entropy that the mean prediction should have: below it, answers lean to few classes."""
-
-
 LEARNED = 0.5
 """Source accuracy from which on uneven predictions are collapse, not a beginning."""
 LATE = 0.5

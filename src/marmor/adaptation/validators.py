@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from marmor.adaptation.entropy import entropy
+
 
 def source_accuracy(source_logits: Tensor, source_labels: Tensor) -> float:
     """The share of held-out source images that are read right."""
@@ -17,12 +19,12 @@ def source_accuracy(source_logits: Tensor, source_labels: Tensor) -> float:
 
 def certainty(target_logits: Tensor) -> float:
     """Minus the mean entropy of predictions, in nats: 0 where every one is certain."""
-    return -_entropy(target_logits.softmax(1)).mean().item()
+    return -entropy(target_logits.softmax(1)).mean().item()
 
 
 def balance(target_logits: Tensor) -> float:
     """The entropy of the mean prediction, in nats: log(classes) where all are predicted alike."""
-    return _entropy(target_logits.softmax(1).mean(0)).item()
+    return entropy(target_logits.softmax(1).mean(0)).item()
 
 
 def information(target_logits: Tensor) -> float:
@@ -38,9 +40,4 @@ def neighbourhood_density(target_features: Tensor, temperature: float = 0.05) ->
     unit = F.normalize(target_features, dim=1)
     similarity = unit @ unit.T / temperature
     similarity.fill_diagonal_(-torch.inf)
-    return _entropy(similarity.softmax(1)).mean().item()
-
-
-def _entropy(p: Tensor) -> Tensor:
-    """Of distributions along the last dimension; 0·log 0 is 0."""
-    return -torch.special.xlogy(p, p).sum(-1)
+    return entropy(similarity.softmax(1)).mean().item()

@@ -13,7 +13,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from marmor.base.errors import UserError
 from marmor.base.pixels import to_bytes
@@ -77,6 +76,8 @@ def make_house_numbers(
 
 def _block(seed: int, index: int) -> tuple[Tensor, Tensor]:
     """uint8 (BLOCK, 3, SIDE, SIDE) and the digits (BLOCK,)."""
+    from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg  # takes a second to import
+
     draw = _Draw(torch_stream(seed, "house numbers", index))
     number = _Number(draw, glyphs())
     scene = _painted(draw, number, _plate_places(draw))

@@ -6,18 +6,20 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from torch import Tensor
 
-from marmor.adaptation import Candidate, source_accuracy
+from marmor.adaptation import Candidate
 from marmor.base.errors import UserError, unknown_name
-from marmor.base.files import atomic, read_json, write_json
+from marmor.base.files import read_json, write_json
 from marmor.base.progress import console
+from marmor.data import ImageSet
+from marmor.metrics import agreement
 from marmor.networks.judges import Judge
 from marmor.recipes import adapting
 from marmor.recipes.folders import WEIGHTS_FILE
 from marmor.recipes.pairs import Pair, load_pair
 from marmor.recipes.plans import BEST, PLANS, SOURCE_ONLY, TARGET_ONLY
-from marmor.training import Precision, RunFolder
+from marmor.training import Precision, RunFolder, save_weights
 from marmor.training.processes import processes
 
 RECIPE = "adapt"
@@ -220,7 +222,8 @@ def _unadapted(run: RunFolder, pair: Pair, name: str, seed: int) -> Candidate | 
     """What a method's network was without it: its start, or source-only; None for the two bounds."""
     if name in (SOURCE_ONLY, TARGET_ONLY):
         return None
-    return chosen_of(run, pair, PLANS[name].start or SOURCE_ONLY, seed).candidate
+    start = PLANS[name].start or SOURCE_ONLY
+    return adapting.choice(part_of(run, start, seed), pair, _unadapted(run, pair, start, seed))
 
 
 def _target_as_source(pair: Pair) -> Pair:
@@ -238,16 +241,18 @@ def _measured(part: RunFolder, pair: Pair, classifier: Judge) -> dict[str, Any]:
     if test is None:
         return {}
 
+    def right(judge: Judge, images: ImageSet, labels: Tensor) -> float:
+        read = adapting.read(judge, images)[1].argmax(1)
+        return agreement(labels, read, judge.classes).overall.value
+
     def tested(judge: Judge) -> float:
-        return source_accuracy(adapting.read(judge, test)[1], test.labels["class"])
+        return right(judge, test, test.labels["class"])
 
     figures: dict[str, Any] = {"accuracy": tested(classifier), "test_images": len(test)}
     if val is None:
         return figures
     candidates = adapting.candidates_of(part, pair)
-    scores = [
-        source_accuracy(adapting.read(judge, pair.target_val)[1], val) for judge in candidates
-    ]
+    scores = [right(judge, pair.target_val, val) for judge in candidates]
     best = max(range(len(scores)), key=lambda number: (scores[number], number))
     return figures | {"oracle": tested(candidates[best])}
 
@@ -256,9 +261,7 @@ def _keep_best(study: Study) -> None:
     """The run's own network: of the adapted method, the seed with the most information."""
     best = max(study.of(study.adapted()), key=lambda result: result.information)
     classifier = chosen_of(study.run, study.pair, best.method, best.seed).classifier
-    state = {name: values.contiguous() for name, values in classifier.state_dict().items()}
-    with atomic(study.run.path / WEIGHTS_FILE) as temporary:
-        save_file(state, temporary)
+    save_weights(classifier.state_dict(), study.run.path / WEIGHTS_FILE)
 
 
 def _tell(result: Result) -> None:

@@ -1,7 +1,5 @@
 """An adaptation told: the table as text, CSV and page, the pictures, summary.json."""
 
-import csv
-import io
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ from PIL import Image
 from rich.table import Table as Lines
 from torch import Tensor
 
-from marmor.base.files import write_json, write_text
+from marmor.base.files import write_csv, write_json, write_text
 from marmor.base.progress import console
 from marmor.data import ImageSet
 from marmor.figures import (
@@ -188,7 +186,7 @@ def _choice(study: Study) -> Image.Image:
     series: dict[str, tuple[list[float], list[float]]] = {}
     for result in study.of(study.adapted()):
         part = part_of(study.run, result.method, result.seed)
-        lines = [line for line in part.history() if "information" in line]
+        lines = adapting.scored(part)
         minutes = [line["seconds"] / 60 for line in lines]
         series[f"seed {result.seed}"] = (minutes, [line["information"] for line in lines])
     return curves(series, "minutes of training", "nats", "Information in answers on the target")
@@ -297,12 +295,8 @@ def _guard_section(study: Study) -> Section:
 
 
 def _write_table(rows: list[Row], path: Path) -> None:
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(COLUMNS)
-    table.writerows(row.cells() for row in rows)
-    write_text(path / "table.csv", text.getvalue())
     cells = [list(COLUMNS), *(row.cells() for row in rows)]
+    write_csv(path / "table.csv", cells)
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells]
     write_text(path / "table.txt", "\n".join(line.rstrip() for line in lines) + "\n")

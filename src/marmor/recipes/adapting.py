@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from marmor.adaptation import (
@@ -21,7 +20,6 @@ from marmor.adaptation import (
     source_accuracy,
 )
 from marmor.adaptation.methods import Classifier, Seen
-from marmor.base.files import atomic
 from marmor.base.pixels import to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import derive, torch_stream
@@ -38,6 +36,7 @@ from marmor.training import (
     RunFolder,
     fit,
     load_weights,
+    save_weights,
 )
 
 BATCH = 128
@@ -164,7 +163,7 @@ def train(
             record["source.accuracy"],
             record.get("domain_accuracy"),
         )
-        return compared.verdict(signs, max(line["source.accuracy"] for line in _scored(run)))
+        return compared.verdict(signs, max(line["source.accuracy"] for line in scored(run)))
 
     try:
         with progress_bar("training") as bar:
@@ -178,28 +177,38 @@ def train(
                 method.begin,
             )
     except DivergenceError as error:
-        if not _scored(run):
+        if not scored(run):
             raise
         console.print(f"note: {error} The best checkpoint before it is kept.")
     return chosen(run, pair, unadapted)
 
 
-def chosen(run: RunFolder, pair: Pair, unadapted: Candidate | None) -> Chosen:
-    """What a finished run keeps."""
+def choice(run: RunFolder, pair: Pair, unadapted: Candidate | None) -> Candidate:
+    """Which candidate a finished run keeps."""
     candidates = [
         Candidate(number, line["information"], line["balance"], line["source.accuracy"])
-        for number, line in enumerate(_scored(run))
+        for number, line in enumerate(scored(run))
     ]
     balance = unadapted.balance if unadapted else math.log(len(pair.class_names))
-    best = choose(candidates, balance)
+    return choose(candidates, balance)
+
+
+def chosen(run: RunFolder, pair: Pair, unadapted: Candidate | None) -> Chosen:
+    """What a finished run keeps, ready to read the target."""
+    best = choice(run, pair, unadapted)
     last = run.checkpoints.load()
     retreats = last.position["retreats"] if last else []
     return Chosen(_candidate(run, pair, best.number), best, retreats)
 
 
+def scored(run: RunFolder) -> list[dict[str, Any]]:
+    """The log lines of milestones, as many as there are candidates."""
+    return [line for line in run.history() if "information" in line]
+
+
 def candidates_of(run: RunFolder, pair: Pair) -> list[Judge]:
     """Every candidate of a finished run, ready to read the target, from the earliest on."""
-    return [_candidate(run, pair, number) for number in range(len(_scored(run)))]
+    return [_candidate(run, pair, number) for number in range(len(scored(run)))]
 
 
 def _candidate(run: RunFolder, pair: Pair, number: int) -> Judge:
@@ -240,9 +249,7 @@ def read(classifier: Judge, images: ImageSet) -> tuple[Tensor, Tensor]:
 
 def _probed(run: RunFolder, classifier: Judge, pair: Pair) -> dict[str, float]:
     """Keeps a candidate and scores it; target labels are not at hand here."""
-    state = {name: v.detach().clone().contiguous() for name, v in classifier.state_dict().items()}
-    with atomic(_candidate_file(run, len(_scored(run)))) as temporary:
-        save_file(state, temporary)
+    save_weights(classifier.state_dict(), _candidate_file(run, len(scored(run))))
     _, of_source = read(with_statistics_of(classifier, pair.source), pair.source_val)
     _, of_target = read(with_statistics_of(classifier, pair.target), pair.target_val)
     return {
@@ -250,11 +257,6 @@ def _probed(run: RunFolder, classifier: Judge, pair: Pair) -> dict[str, float]:
         "information": information(of_target),
         "balance": balance(of_target),
     }
-
-
-def _scored(run: RunFolder) -> list[dict[str, Any]]:
-    """The log lines of milestones, as many as there are candidates."""
-    return [line for line in run.history() if "information" in line]
 
 
 def _candidate_file(run: RunFolder, number: int) -> Path:

@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from marmor.base.errors import UserError
-from marmor.base.files import atomic, write_json
+from marmor.base.files import write_json
 from marmor.recipes.designs import Drawing
 from marmor.recipes.folders import DRAWING_RECIPES, WEIGHTS_FILE
 from marmor.recipes.wishes import Wishes, changed
-from marmor.training import RunFolder
+from marmor.training import RunFolder, save_weights
 
 
 def export(path: Path, out: Path, note: str = "", guidance: float | None = None) -> None:
@@ -23,7 +22,7 @@ def export(path: Path, out: Path, note: str = "", guidance: float | None = None)
     given for a run that draws nothing.
     """
     changed(Drawing(), Wishes(guidance=guidance))  # refuses what cannot be drawn with
-    run = RunFolder.open(path)
+    run = RunFolder.open(path, *DRAWING_RECIPES, "judge")
     if guidance is not None and run.recipe not in DRAWING_RECIPES:
         raise UserError(
             f"{path} is a run of the recipe {run.recipe!r}, which draws nothing; "
@@ -42,8 +41,7 @@ def export(path: Path, out: Path, note: str = "", guidance: float | None = None)
     if guidance is not None:
         config["settings"]["drawing"] = {"guidance": guidance}
     config["settings"]["trained"] = run.history()[-1:]
-    with atomic(out / WEIGHTS_FILE) as temporary:
-        save_file(halves, temporary)
+    save_weights(halves, out / WEIGHTS_FILE)
     write_json(out / "config.json", config)
 
 

@@ -2,7 +2,6 @@
 
 import shutil
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -144,7 +143,7 @@ def load_hub(path: Path) -> Generator:
 def read_scheduler(folder: Path) -> tuple[Schedule, Prediction, int, Drawing]:
     """What a scheduler says: levels, prediction, step offset, and a way of drawing."""
     name = _config(folder / "scheduler_config.json").get("_class_name", "")
-    scheduler = _from_pretrained(name, folder, [*SCHEDULERS, FLOW])
+    scheduler = _from_pretrained(name, folder)
     config = scheduler.config
     _tell_unfollowed(name, config)
     if name == FLOW:
@@ -331,17 +330,17 @@ def _own_drawing(path: Path) -> Drawing | None:
 
 def _unet2d(folder: Path) -> Any:
     """The network; UserError where weights are missing, left over or of another shape."""
-    model, told = _from_pretrained(KIND, folder, [KIND], output_loading_info=True)
+    model, told = _from_pretrained(KIND, folder, output_loading_info=True)
     for word, keys in told.items():
         if keys:
             raise UserError(f"{folder} does not fit its config.json: {word}: {next(iter(keys))}.")
     return model
 
 
-def _from_pretrained(name: str, folder: Path, known: Sequence[str], **options: Any) -> Any:
+def _from_pretrained(name: str, folder: Path, **options: Any) -> Any:
     """What a class of diffusers reads from a folder on this disk.
 
-    Raises UserError, with the nearest of ``known``, where diffusers has no such class.
+    Raises UserError where diffusers has no such class, is not installed, or refuses the folder.
     """
     try:
         import diffusers
@@ -350,7 +349,7 @@ def _from_pretrained(name: str, folder: Path, known: Sequence[str], **options: A
             f"{folder} needs diffusers to be read; install it with: pip install 'marmor[hub]'"
         ) from None
     if not name.endswith(("Scheduler", "Model")) or not hasattr(diffusers, name):
-        raise unknown_name("scheduler", name, known)
+        raise unknown_name("scheduler", name, [*SCHEDULERS, FLOW])
     try:
         return getattr(diffusers, name).from_pretrained(folder, local_files_only=True, **options)
     except Exception as error:  # whatever its many readers raise

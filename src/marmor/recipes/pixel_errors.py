@@ -1,14 +1,12 @@
 """Squared errors between images, told and written as a table."""
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
 from rich.table import Table
 from torch import Tensor
 
-from marmor.base.files import write_text
+from marmor.base.files import write_csv
 from marmor.base.progress import console
 
 
@@ -20,12 +18,9 @@ def squared_error(image: Tensor, truth: Tensor) -> float:
 def tell_errors(errors: Mapping[str, float], path: Path) -> None:
     """Prints the error of each image and their mean, and writes them as CSV."""
     table = Table("image", "mean squared error (0 … 255)", box=None)
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["image", "mse"])
-    for name, value in [*errors.items(), ("mean", sum(errors.values()) / len(errors))]:
+    rows = [*errors.items(), ("mean", sum(errors.values()) / len(errors))]
+    for name, value in rows:
         table.add_row(name, f"{value:.4f}")
-        writer.writerow([name, value])
-    write_text(path, text.getvalue())
+    write_csv(path, [("image", "mse"), *rows])
     console.print(table)
     console.print(f"written: {path}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from marmor.base.errors import UserError
-from marmor.base.files import write_text
+from marmor.base.files import write_csv
 from marmor.base.progress import console
 from marmor.data import ImageSet, read
 from marmor.networks.checkpoints import load_into
@@ -27,7 +27,7 @@ def predict(spec: str, images: str, out: Path, like: Path | None, probabilities:
     _, logits = adapting.read(reader.judge, found)
     names = found.names or tuple(f"{number:06d}" for number in range(len(found)))
     order = list(range(len(found))) if like is None else _order(names, like)
-    write_text(out, _csv(reader.class_names, names, logits.softmax(1), order, probabilities))
+    write_csv(out, _rows(reader.class_names, names, logits.softmax(1), order, probabilities))
     console.print(f"{len(order)} labels → {out}")
 
 
@@ -78,18 +78,17 @@ def _order(names: tuple[str, ...], like: Path) -> list[int]:
     return [places[name] for name in asked]
 
 
-def _csv(
+def _rows(
     class_names: tuple[str, ...],
     names: tuple[str, ...],
     shares: Tensor,
     order: list[int],
     probabilities: bool,
-) -> str:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["image_name", "label", *(class_names if probabilities else ())])
+) -> list[list[str]]:
+    """The table, its header first."""
+    rows = [["image_name", "label", *(class_names if probabilities else ())]]
     read_as = shares.argmax(1).tolist()
     for place in order:
         told = [f"{value:.6f}" for value in shares[place].tolist()] if probabilities else []
-        table.writerow([names[place], class_names[read_as[place]], *told])
-    return text.getvalue()
+        rows.append([names[place], class_names[read_as[place]], *told])
+    return rows

@@ -2,7 +2,7 @@
 
 from marmor.training.average import Average
 from marmor.training.budget import Budget, linear_decay, warmup_then_linear
-from marmor.training.checkpoints import Checkpoint, load_weights
+from marmor.training.checkpoints import Checkpoint, load_weights, save_weights
 from marmor.training.loop import Begin, DivergenceError, Guard, LoopSettings, Method, Probe, fit
 from marmor.training.optimizers import Optimizers, adam, muon_and_adamw
 from marmor.training.precision import NumberFormat, Precision, autocast, resolve
@@ -32,5 +32,6 @@ __all__ = [
     "load_weights",
     "muon_and_adamw",
     "resolve",
+    "save_weights",
     "warmup_then_linear",
 ]

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from marmor.base.errors import UserError
-from marmor.base.files import flush
+from marmor.base.files import atomic, flush
 
 _NAME = re.compile(r"step-(\d+)(?:\.(\d+))?")
 
@@ -100,6 +100,12 @@ class Checkpoints:
         named = {path: _NAME.fullmatch(path.name) for path in self.folder.iterdir()}
         ages = {path: (int(match[2] or 0), int(match[1])) for path, match in named.items() if match}
         return sorted(ages, key=lambda path: ages[path])
+
+
+def save_weights(weights: dict[str, Tensor], path: Path) -> None:
+    """A safetensors file, whole or not at all; UserError where the system refuses the write."""
+    with atomic(path) as temporary:
+        save_file(_contiguous(weights), temporary)
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

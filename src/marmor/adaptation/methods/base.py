@@ -68,15 +68,26 @@ def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
 
-def domain_loss(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss and accuracy of telling domains apart; the first half of ``scores`` is source.
+def adversarial_losses(labelled: Tensor, scores: Tensor, weights: Tensor | None = None) -> Losses:
+    """The labelled loss and that of telling domains apart, added, with how often that is right.
 
-    The loss is the source's mean and the target's mean, added (Ganin et al. 2016, eq. 9).
+    Of ``scores`` the first half is source; the domain loss is the source's mean and the target's mean,
+    added (Ganin et al. 2016, eq. 9), of images that count by ``weights`` (2B,).
     (2B, 1): binary cross-entropy on one unit; (2B, 2): cross-entropy on two.
     """
     is_target = torch.arange(len(scores), device=scores.device) >= len(scores) // 2
     if scores.shape[1] == 1:
-        loss = F.binary_cross_entropy_with_logits(scores[:, 0], is_target.to(scores.dtype))
-        return 2 * loss, ((scores[:, 0] > 0) == is_target).float().mean()
-    loss = F.cross_entropy(scores, is_target.long())
-    return 2 * loss, (scores.argmax(1) == is_target.long()).float().mean()
+        said = scores[:, 0] > 0
+        each = F.binary_cross_entropy_with_logits(
+            scores[:, 0], is_target.to(scores.dtype), reduction="none"
+        )
+    else:
+        said = scores.argmax(1) == 1
+        each = F.cross_entropy(scores, is_target.long(), reduction="none")
+    domains = 2 * (each if weights is None else weights * each).mean()
+    return {
+        "loss": labelled + domains,
+        "labelled": labelled,
+        "domains": domains,
+        "domain_accuracy": (said == is_target).float().mean(),
+    }

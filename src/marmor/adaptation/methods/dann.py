@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
+from marmor.adaptation.entropy import entropy
 from marmor.adaptation.methods.base import (
     Classifier,
     Losses,
     Method,
     Seen,
-    domain_loss,
+    adversarial_losses,
     labelled_loss,
     perceptron,
 )
@@ -41,13 +41,7 @@ class Dann(Method):
         labelled, source = labelled_loss(classifier, seen)
         both = torch.cat([source, classifier.features(seen.target)])
         weight = seen.strength * adversarial_weight(seen.progress)
-        domains, accuracy = domain_loss(opponent(reverse_gradient(both, weight)))
-        return {
-            "loss": labelled + domains,
-            "labelled": labelled,
-            "domains": domains,
-            "domain_accuracy": accuracy,
-        }
+        return adversarial_losses(labelled, opponent(reverse_gradient(both, weight)))
 
 
 @dataclass(frozen=True)
@@ -72,21 +66,6 @@ class Cdan(Method):
         predictions = classifier.logits(both).float().softmax(1).detach()
         joint = (both[:, :, None] * predictions[:, None, :]).flatten(1)
         weight = seen.strength * adversarial_weight(seen.progress)
-        scores = opponent(reverse_gradient(joint, weight))
-        _, accuracy = domain_loss(scores)
-        domains = _weighted(scores[:, 0], predictions)
-        return {
-            "loss": labelled + domains,
-            "labelled": labelled,
-            "domains": domains,
-            "domain_accuracy": accuracy,
-        }
-
-
-def _weighted(scores: Tensor, predictions: Tensor) -> Tensor:
-    """Binary cross-entropy in which each domain's weights have mean 1."""
-    is_target = (torch.arange(len(scores), device=scores.device) >= len(scores) // 2).float()
-    entropy = -torch.special.xlogy(predictions, predictions).sum(1)
-    sure = 1 + torch.exp(-entropy)
-    weights = torch.cat([part / part.mean() for part in sure.chunk(2)])
-    return 2 * F.binary_cross_entropy_with_logits(scores, is_target, weights)
+        sure = 1 + torch.exp(-entropy(predictions))
+        weights = torch.cat([part / part.mean() for part in sure.chunk(2)])
+        return adversarial_losses(labelled, opponent(reverse_gradient(joint, weight)), weights)

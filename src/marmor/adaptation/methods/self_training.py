@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from marmor.adaptation.entropy import entropy
 from marmor.adaptation.methods.base import Classifier, Losses, Method, Seen, labelled_loss
 
 
@@ -89,9 +90,8 @@ class Shot(Method):
         self, classifier: Classifier, opponent: nn.Module | None, teacher: Classifier, seen: Seen
     ) -> Losses:
         said = classifier.logits(classifier.features(seen.target)).float().softmax(1)
-        unsure = -torch.special.xlogy(said, said).sum(1).mean()
-        mean = said.mean(0)
-        balance = -torch.special.xlogy(mean, mean).sum()
+        unsure = entropy(said).mean()
+        balance = entropy(said.mean(0))
         taught = answers(teacher, seen.target).argmax(1)
         hard = F.cross_entropy(classifier.logits(classifier.features(seen.strong)), taught)
         loss = seen.strength * (unsure - balance + self.pseudo * hard)

@@ -1,0 +1,30 @@
+import pytest
+import torch
+
+from marmor.base.seeds import torch_stream
+from marmor.data.augment import augment, augment_boldly
+
+
+def images(count: int = 64):
+    """Bright shapes on dark ground, so that a negative is seen in the mean."""
+    x = torch.full((count, 3, 28, 28), -0.8)
+    x[:, :, 10:18, 10:18] = 0.8
+    return x
+
+
+@pytest.mark.parametrize("change", [augment, augment_boldly])
+def test_the_same_stream_gives_the_same_images_and_every_image_another(change):
+    first, again = (change(images(), torch_stream(0, "a")) for _ in range(2))
+    assert torch.equal(first, again)
+    assert first.shape == images().shape
+    assert not torch.equal(first, change(images(), torch_stream(1, "a")))
+    assert len(torch.unique(first.flatten(1), dim=0)) == 64
+
+
+def test_bold_images_stay_in_range_and_half_of_them_are_negatives():
+    bold = augment_boldly(images(400), torch_stream(0, "bold"))
+    assert bold.abs().max() <= 1
+    middle, corner = bold[:, :, 12:16, 12:16].mean((1, 2, 3)), bold[:, :, :3, :3].mean((1, 2, 3))
+    assert 0.4 < (middle < corner).float().mean() < 0.6
+    mild = augment(images(400), torch_stream(0, "mild"))
+    assert (mild[:, :, 12:16, 12:16].mean((1, 2, 3)) > mild[:, :, :3, :3].mean((1, 2, 3))).all()
