@@ -1,5 +1,6 @@
 """Adaptation from command to table: what is read, what is chosen, what survives a kill."""
 
+import copy
 import csv
 import json
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from marmor.adaptation.methods import Method, SourceOnly
@@ -109,6 +111,22 @@ def test_a_killed_run_goes_on_bit_for_bit(files, tmp_path, monkeypatch, method):
     assert all(same(a, b) for a, b in zip(*candidates, strict=True))
     for a, b in zip(whole.results, again.results, strict=True):
         assert (a.method, a.accuracy, a.oracle) == (b.method, b.accuracy, b.oracle)
+
+
+def test_the_average_teaches_normalised_by_its_batch(files):
+    pair = load_pair(str(files / "source.npz"), str(files / "target.npz"), None, 0)
+    learner = adapting.Learner(adapting.DigitJudge(10, 1), None)
+    average = copy.deepcopy(learner).eval()
+    method = adapting.Adaptation(learner, pair, plans.PLANS["adamatch"], steps=10, seed=0)
+    method.begin(average, retreats=2)
+    assert method.teacher is average.classifier
+    assert method.strength == pytest.approx(adapting.GENTLER**2)
+    images = 5 + torch.randn(8, 1, 16, 16)
+    [norm] = [layer for layer in average.classifier.body[0] if isinstance(layer, nn.BatchNorm2d)]
+    seen = []
+    norm.register_forward_hook(lambda layer, given, result: seen.append(result))
+    method.teacher.features(images)
+    assert seen[0].mean((0, 2, 3)).abs().max() < 1e-3
 
 
 @dataclass(frozen=True)
