@@ -242,7 +242,7 @@ def ddim(
 def eta_grid(
     model: Positional[Spec],
     noises: Path | None = None,
-    columns: int = 4,
+    columns: int | None = None,
     class_: Annotated[str, arg(name="class")] = "",
     steps: int = exploring.STEPS,
     out: Path = Path("eta-grid.png"),
@@ -256,7 +256,7 @@ def eta_grid(
     Args:
         model: a run folder, pretrained:NAME, a file of weights, or a diffusers folder.
         noises: a folder of NN.pt, NN.npy or NN.safetensors; those of the seeds 0, 1, … when left out.
-        columns: how many of them.
+        columns: how many of them; all of the folder, or 4, when left out.
         class_: what to draw; the first class when left out.
         steps: of DDIM.
         out: the PNG to write.

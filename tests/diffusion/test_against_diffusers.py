@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from marmor.diffusion import (
+    Churn,
     Discrete,
     cosine_betas,
     ddim,
+    ddim_inversion,
     ddpm,
     dpm_solver_2m,
     euler,
@@ -141,10 +143,52 @@ def test_heun_takes_the_same_steps() -> None:
     schedule, steps = linear_betas(), 8
     peer = peers.HeunDiscreteScheduler(**COMMON)
     theirs = list(their_states(peer, start(), steps, schedule, exploding=True))
-    ours = [s.x for s in heun(denoiser(schedule), start(), trailing_times(steps, T), schedule)]
-    # The peer counts a first half, the second halves of each step, and Euler's last: 2N − 1.
+    ours = list(heun(denoiser(schedule), start(), trailing_times(steps, T), schedule))
+    # The peer yields each step's first half and its second, and of the last, which is Euler's, one.
     assert len(theirs) == 2 * steps - 1
-    assert torch.allclose(ours[-1], theirs[-1], atol=2e-4)
+    for mine, x in zip(ours, [*theirs[1::2], theirs[-1]], strict=True):
+        alpha = schedule.signal(torch.tensor(mine.time, dtype=torch.float64))
+        assert torch.allclose(mine.x, x * alpha, atol=2e-4), mine.time
+
+
+def test_churn_stirs_as_much(monkeypatch) -> None:
+    """The peer is shown x before its noise is added; here it is given the noise estimate of after."""
+    schedule, steps, amount = linear_betas(), 12, 3.0
+    from diffusers.schedulers import scheduling_euler_discrete as module
+
+    low, high = 0.1, 20.0
+    draws = [noises()(start()) for _ in range(steps)]
+    peer = peers.EulerDiscreteScheduler(**COMMON)
+    peer.set_timesteps(steps)
+    monkeypatch.setattr(module, "randn_tensor", lambda *_, **__: draws[peer.step_index])
+    churn = Churn(amount, low, high, inflation=1.003)
+    queue = iter([draw for draw, s in zip(draws, peer.sigmas, strict=False) if low <= s <= high])
+    times = trailing_times(steps, T)
+    ours = euler(denoiser(schedule), start(), times, schedule, lambda _: next(queue), churn)
+    x = start() / schedule.signal(torch.tensor(times[0], dtype=torch.float64))
+    for mine, step, sigma in zip(ours, peer.timesteps, peer.sigmas.double(), strict=False):
+        stirred = sigma * (1 + churn.growth(sigma.item(), steps))
+        added = (stirred**2 - sigma**2).sqrt() * churn.inflation
+        t = schedule.time_at(stirred)
+        seen = x + added * draws[peer.step_index or 0]
+        noise = denoiser(schedule)(seen * schedule.signal(t), t.expand(len(x))).noise
+        told = {"s_churn": amount, "s_tmin": low, "s_tmax": high, "s_noise": churn.inflation}
+        x = peer.step(noise, step, x, **told).prev_sample.double()
+        alpha = schedule.signal(torch.tensor(mine.time, dtype=torch.float64))
+        assert torch.allclose(mine.x, x * alpha, atol=5e-4), mine.time
+    assert next(queue, None) is None
+
+
+def test_every_step_back_to_the_noise() -> None:
+    schedule, steps = linear_betas(), 10
+    peer = peers.DDIMInverseScheduler(**BETAS, clip_sample=False)
+    peer.set_timesteps(steps)
+    x, denoise = 0.3 * start(), denoiser(schedule)
+    ours = ddim_inversion(denoise, x, leading_times(steps, T), schedule)
+    for mine, step in zip(ours, peer.timesteps, strict=True):
+        noise = denoise(x, torch.full((len(x),), (step.item() + 1) / T)).noise
+        x = peer.step(noise, step, x).prev_sample
+        assert torch.allclose(mine.x, x, atol=2e-4), mine.time
 
 
 @pytest.mark.parametrize("eta", [0.3, 1.0])

@@ -9,7 +9,7 @@ import torch
 from marmor.base.errors import UserError
 from marmor.diffusion import Flow, linear_betas
 from marmor.recipes.designs import Drawing
-from marmor.recipes.drawing import draw, write_images
+from marmor.recipes.drawing import draw, pixels_of, states, values_of, write_images
 from marmor.recipes.models import load_generator
 from marmor.recipes.wishes import SOLVERS, Wishes, changed, times_of
 
@@ -63,6 +63,8 @@ def test_guidance_acts_only_in_its_interval(run: Path) -> None:
     assert not torch.equal(drawn(guidance=4.0, guided_from=0.0), plain)
     assert torch.equal(drawn(guidance=4.0, guided_from=0.0, guided_to=0.0), plain)
     assert torch.equal(drawn(guidance=4.0, guided_from=1.0), plain)
+    asked = changed(generator.drawing, Wishes(guided_from=0.1, guided_to=0.8))
+    assert (asked.guided_from, asked.guided_to) == (0.1, 0.8)
 
 
 def test_eta_adds_noise_and_ddpm_refuses_it(run: Path) -> None:
@@ -74,6 +76,66 @@ def test_eta_adds_noise_and_ddpm_refuses_it(run: Path) -> None:
         changed(generator.drawing, Wishes(eta=1.5))
     with pytest.raises(UserError, match="ddpm has no such choice"):
         changed(generator.drawing, Wishes("ddpm", eta=0.5))
+
+
+def test_times_can_be_said_one_by_one(run: Path) -> None:
+    generator = load_generator(str(run))
+    said = changed(generator.drawing, Wishes(times="0.99,0.6, 0.2"))
+    assert said.steps == 3
+    visited = states(replace(generator, drawing=said), "left", [0], 3, "fp32")
+    assert [state.time for state in visited] == [0.99, 0.6, 0.2, 0.0]
+    for wrong in ("0.2,0.6", "1.2,0.5", "0.5,0", "0.5,soon", "0.5,0.5", ""):
+        with pytest.raises(UserError, match="fall from at most 1"):
+            changed(generator.drawing, Wishes(times=wrong))
+    with pytest.raises(UserError, match="leave --steps and --spacing out"):
+        changed(generator.drawing, Wishes(times="0.9,0.5", steps=2))
+
+
+def test_churn_is_for_heun_and_euler(run: Path) -> None:
+    generator = load_generator(str(run))
+
+    def drawn(how: Wishes) -> torch.Tensor:
+        drawing = changed(generator.drawing, how)
+        return stack(draw(replace(generator, drawing=drawing), ["left"], 2, 3, "fp32"))
+
+    still, stirred = drawn(Wishes("heun")), drawn(Wishes("heun", churn=10.0))
+    assert (still - stirred).abs().float().mean() > 1
+    with pytest.raises(UserError, match="--churn is for heun and euler; ddim has"):
+        changed(generator.drawing, Wishes("ddim", churn=1.0))
+
+
+def test_thresholded_images_use_their_range_up(run: Path) -> None:
+    generator = load_generator(str(run))
+    own = replace(generator.drawing, clip=None, guidance=8.0, guided_from=0.0)
+
+    def last(how: Wishes) -> torch.Tensor:
+        drawing = changed(own, how)
+        *_, end = states(replace(generator, drawing=drawing), "left", [0, 1], 3, "fp32")
+        return end.x
+
+    assert last(Wishes()).abs().max() > 1.01
+    assert last(Wishes(threshold=0.9)).abs().max() <= 1.0001
+    assert changed(own, Wishes(threshold=0.0)).threshold is None
+
+
+def test_black_is_where_the_model_has_it(run: Path) -> None:
+    generator = load_generator(str(run))
+    zero = replace(generator, drawing=changed(generator.drawing, Wishes(black=0.0)))
+    values = torch.tensor([-1.0, 0.0, 0.5, 1.0])
+    assert pixels_of(generator, values).tolist() == [0, 128, 191, 255]
+    assert pixels_of(zero, values).tolist() == [0, 0, 128, 255]
+    every = torch.arange(256, dtype=torch.uint8)
+    for model in (generator, zero):
+        assert torch.equal(pixels_of(model, values_of(model, every)), every)
+    assert values_of(zero, every).min() == 0
+    with pytest.raises(UserError, match="--black must lie below 1"):
+        changed(generator.drawing, Wishes(black=1.0))
+
+
+@pytest.mark.parametrize("flag", ["guided_from", "guided_to", "threshold", "rescale"])
+def test_shares_lie_between_0_and_1(flag: str) -> None:
+    with pytest.raises(UserError, match=f"--{flag.replace('_', '-')} must lie between 0 and 1"):
+        changed(Drawing(), Wishes(**{flag: 1.5}))
 
 
 def test_clip_is_a_number_or_none_at_all() -> None:

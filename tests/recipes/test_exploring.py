@@ -73,6 +73,15 @@ def test_the_eta_grid_has_five_rows_and_the_noises_as_columns(tmp_path: Path) ->
     assert height > 5 * 112 > 2 * 112 < width
 
 
+def test_an_eta_grid_of_given_noises_shows_them_all(tmp_path: Path) -> None:
+    generator = load_generator(MODEL)
+    assert len(noises_of(None, None, generator).names) == 4
+    for seed in range(6):
+        torch.save(noise_of(str(seed), generator), tmp_path / f"{seed:02d}.pt")
+    assert len(noises_of(tmp_path, None, generator).names) == 6
+    assert noises_of(tmp_path, 2, generator).names == ("00", "01")
+
+
 def test_interpolation_is_one_strip_above_the_other(tmp_path: Path) -> None:
     out = tmp_path / "way.png"
     words = f"interpolate {MODEL} --from 0 --to 1 --class 5 --alphas 0:1:0.5 --steps 4"

@@ -73,8 +73,14 @@ def test_a_context_unet_checkpoint_draws(tmp_path: Path) -> None:
     assert generator.denoiser.schedule.signal(torch.tensor(0.5)) == pytest.approx(
         script_betas(400).signal(torch.tensor(0.5)).item()
     )
+    assert generator.drawing.black == 0, "the public script's MNIST lies in [0, 1]"
     few = replace(generator, drawing=changed(generator.drawing, Wishes(steps=3)))
     assert [item.file_name for item in draw(few, ["2"], 2, 0, "fp32")] == ["2_001.png", "2_002.png"]
+
+
+def test_a_context_unet_of_colour_images_is_taken_for_one_of_both_signs(tmp_path: Path) -> None:
+    torch.save(ContextUnet(16, 3, 4).state_dict(), tmp_path / "model.pth")
+    assert load_generator(str(tmp_path / "model.pth")).drawing.black == -1
 
 
 def test_a_course_judge_reads_but_does_not_draw(tmp_path: Path) -> None:

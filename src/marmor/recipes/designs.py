@@ -39,7 +39,9 @@ class Drawing:
         steps: of the solver, one network call each, two for heun; both halves of guidance are one.
         spacing: of the times: uniform in t, karras (in the ratio of noise to signal), or, for a table
             of steps, leading, trailing or linspace.
+        times: where to stop instead, falling, in (0, 1]; the clean image follows the last one.
         eta: fresh noise at each step of dpm-solver++ and ddim: 0 is none, 1 as much as DDPM.
+        churn: noise added before the steps of heun and euler, S_churn of Karras et al. 2022.
         guidance: 1 is no guidance; the papers' w is guidance − 1.
         guided_from: guidance acts while t is at least this, in [0, 1].
         guided_to: guidance acts while t is at most this.
@@ -47,12 +49,17 @@ class Drawing:
         start: the time at which pure noise enters, of uniform times.
         clip: the image estimate is kept in [-clip, clip]; None for not at all.
         noise_follows: the noise estimate then follows it; False: stays, as in public scripts of DDIM.
+        threshold: image estimates are clipped at this quantile of their magnitudes, where that is above 1,
+            and divided by it (dynamic thresholding, Saharia et al. 2022); None for not at all.
+        black: the value that stands for black, below 1, which stands for white.
     """
 
     solver: Solver = "dpm-solver++"
     steps: int = 12
     spacing: Spacing = "uniform"
+    times: tuple[float, ...] | None = None
     eta: float = 0.0
+    churn: float = 0.0
     guidance: float = 3.0
     guided_from: float = 0.3
     guided_to: float = 1.0
@@ -60,6 +67,8 @@ class Drawing:
     start: float = 0.995
     clip: float | None = 1.05
     noise_follows: bool = True
+    threshold: float | None = None
+    black: float = -1.0
 
     def within(self, steps: int) -> "Drawing":
         """Itself, or DPM-Solver++ in ``steps`` steps where it takes more: nearly the same images sooner."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from marmor.base.conditions import Conditions
 from marmor.base.errors import UserError, unknown_name
 from marmor.base.files import atomic, inside
-from marmor.base.pixels import to_bytes
+from marmor.base.pixels import to_bytes, to_unit
 from marmor.base.progress import Bar, progress_bar
 from marmor.base.seeds import torch_stream
 from marmor.data import ImageSet
@@ -22,6 +22,7 @@ from marmor.diffusion import (
     State,
     clip,
     guide,
+    threshold,
 )
 from marmor.recipes.generators import Generator
 from marmor.recipes.wishes import SOLVERS, options_of, times_of
@@ -79,7 +80,7 @@ def draw(
         finished = pool.map(finish, jobs)
         try:
             for done, (x, (name, numbers)) in enumerate(zip(finished, jobs, strict=True), start=1):
-                images = zip(numbers, to_bytes(x).cpu(), strict=True)
+                images = zip(numbers, pixels_of(generator, x).cpu(), strict=True)
                 drawn += [Drawn(name, number + 1, image) for number, image in images]
                 if watch is not None:
                     watch(done / len(jobs))
@@ -135,6 +136,19 @@ def conditions_of(generator: Generator, class_name: str, count: int) -> Conditio
     return {"class": torch.full((count,), label, device=device_of(generator))}
 
 
+def pixels_of(generator: Generator, x: Tensor) -> Tensor:
+    """What a model draws, any shape, as uint8: its black becomes 0, and 1 becomes 255."""
+    black = generator.drawing.black
+    return to_bytes(x if black == -1 else 2 * (x - black) / (1 - black) - 1)
+
+
+def values_of(generator: Generator, images: Tensor) -> Tensor:
+    """uint8 images in the values that a model knows, float32; what ``pixels_of`` undoes."""
+    black = generator.drawing.black
+    unit = to_unit(images)
+    return unit if black == -1 else black + (unit + 1) * (1 - black) / 2
+
+
 def as_images(drawn: list[Drawn], generator: Generator) -> ImageSet:
     """Drawn images with the classes that were asked, where there are classes, as a set."""
     images = torch.stack([item.image for item in drawn])
@@ -184,6 +198,8 @@ def bound(
     denoise = guide(in_precision, denoiser.kinds, guidance, denoiser.schedule)
     if how.clip is not None:
         denoise = clip(denoise, denoiser.schedule, how.clip, how.noise_follows)
+    if how.threshold is not None:
+        denoise = threshold(denoise, denoiser.schedule, how.threshold)
     return lambda x, t: denoise(x, t, conditions)
 
 

@@ -9,13 +9,12 @@ from PIL import Image
 from torch import Tensor
 
 from marmor.base.errors import UserError, unknown_name
-from marmor.base.pixels import to_bytes
 from marmor.base.progress import progress_bar
 from marmor.base.seeds import torch_stream
 from marmor.data import Noises, read_noise, read_noises
 from marmor.diffusion import lerp, slerp
 from marmor.figures import grid, stack, strip
-from marmor.recipes.drawing import conditions_of, trajectory
+from marmor.recipes.drawing import conditions_of, pixels_of, trajectory
 from marmor.recipes.generators import Generator, check_noise
 from marmor.recipes.wishes import times_of
 from marmor.training import Precision
@@ -23,6 +22,8 @@ from marmor.training import Precision
 ETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 WAYS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {"slerp": slerp, "lerp": lerp}
 STEPS = 50
+DRAWN_NOISES = 4
+"""Columns of an eta grid where nobody gives noises."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,12 @@ def noise_of(spec: str, generator: Generator) -> Tensor:
     return noise
 
 
-def noises_of(folder: Path | None, count: int, generator: Generator) -> Noises:
-    """The first ``count`` noises of a folder, by name; those of the seeds 0, 1, … without a folder."""
-    if count < 1:
+def noises_of(folder: Path | None, count: int | None, generator: Generator) -> Noises:
+    """The first ``count`` noises of a folder, or all; those of the seeds 0, 1, … without a folder."""
+    if count is not None and count < 1:
         raise UserError(f"--columns must be at least 1, not {count}.")
     if folder is None:
-        names = [str(seed) for seed in range(count)]
+        names = [str(seed) for seed in range(count or DRAWN_NOISES)]
         return Noises(tuple(names), torch.stack([noise_of(name, generator) for name in names]))
     noises = read_noises(folder)
     check_noise(generator, noises.values, f"noise in {folder}")
@@ -90,7 +91,7 @@ def eta_grid(
             stirred = replace(generator, drawing=how)
             rows.append(from_noises(stirred, noises, class_name, seed, precision))
             bar((done + 1) / len(etas))
-    pixels = to_bytes(torch.cat(rows))
+    pixels = pixels_of(generator, torch.cat(rows))
     labels = [f"η = {eta:g}" for eta in etas]
     return grid(pixels, len(noises.names), scale_of(pixels), labels, noises.names)
 
@@ -126,7 +127,7 @@ def interpolation(
                 f"{name} {share:g}\n‖x‖ = {noise.norm():.1f}"
                 for share, noise in zip(shares, between, strict=True)
             ]
-            strips.append(strip(to_bytes(x), captions, scale=scale_of(x)))
+            strips.append(strip(pixels_of(generator, x), captions, scale=scale_of(x)))
             bar((done + 1) / len(ways))
     return stack(strips)
 

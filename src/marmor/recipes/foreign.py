@@ -1,9 +1,11 @@
 """Checkpoints that marmor did not train, as generators: the public ContextUnet and the course's U-Net."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from marmor.base.conditions import ClassLabel, Condition
 from marmor.base.errors import UserError
+from marmor.base.progress import console
 from marmor.diffusion import Denoiser, NoisePrediction, linear_betas
 from marmor.networks import context_unet, unet
 from marmor.networks.checkpoints import State, load_into, load_state, recognise, without_prefix
@@ -26,7 +28,7 @@ def load_foreign(path: Path) -> Generator:
     if kind == "context-unet":
         network = context_unet.from_state_dict(state)
         shape = (network.in_channels, network.image_size, network.image_size)
-        drawing = DESIGNS["context-unet"].drawing
+        drawing = replace(DESIGNS["context-unet"].drawing, black=_black(network.in_channels, path))
         denoiser = as_published(network).eval()
         return Generator(denoiser, numbered(network.classes), shape, drawing, str(path))
     if kind == "unet":
@@ -35,6 +37,15 @@ def load_foreign(path: Path) -> Generator:
         names = numbered(network.shape.classes.get("class", 0))
         return Generator(as_ddpm(network).eval(), names, shape, DDIM, str(path), network.multiple)
     raise UserError(f"{path} holds a {kind}, which draws nothing; name a ContextUnet or a U-Net.")
+
+
+def _black(channels: int, path: Path) -> float:
+    """The value that stands for black, which weights do not tell: the public script's, for grey images."""
+    black = 0.0 if channels == 1 else -1.0
+    console.print(
+        f"note: {path} is taken for a model of values in [{black:g}, 1]; --black says otherwise."
+    )
+    return black
 
 
 def as_ddpm(network: UNet) -> Denoiser:

@@ -276,6 +276,8 @@ def _expressible(generator: Generator) -> tuple[UNet, Discrete, str]:
     if (
         drawing.spacing not in SHARED.get(drawing.solver, ())
         or drawing.clip is not None
+        or drawing.threshold is not None
+        or drawing.times is not None
         or drawing.eta
     ):
         raise UserError(

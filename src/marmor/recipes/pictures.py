@@ -5,13 +5,11 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from marmor.base.errors import UserError
-from marmor.base.pixels import to_bytes
-from marmor.diffusion import Discrete, State
+from marmor.diffusion import Discrete
 from marmor.figures import grid, save_png, strip
-from marmor.recipes.drawing import Drawn, draw_with_bar, known, names_of, states
+from marmor.recipes.drawing import Drawn, draw_with_bar, known, names_of, pixels_of, states
 from marmor.recipes.generators import Generator
 from marmor.training import Precision
 
@@ -37,7 +35,8 @@ def process_strip(
         )
     every = list(states(generator, class_name, [number], seed, "fp32"))
     chosen = [every[round(i * (len(every) - 1) / (frames - 1))] for i in range(frames)]
-    return strip(_pixels(chosen), [_time(generator, state.time) for state in chosen])
+    pixels = pixels_of(generator, torch.cat([state.x for state in chosen]))
+    return strip(pixels, [_time(generator, state.time) for state in chosen])
 
 
 def grid_command(
@@ -48,10 +47,6 @@ def grid_command(
     drawn = draw_with_bar(generator, names_of(generator), each, seed, precision)
     save_png(class_grid(drawn, columns), out)
     return out
-
-
-def _pixels(chosen: Sequence[State]) -> Tensor:
-    return torch.cat([to_bytes(state.x) for state in chosen])
 
 
 def _time(generator: Generator, time: float) -> str:
