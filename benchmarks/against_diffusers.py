@@ -1,10 +1,7 @@
 """Images a second against diffusers' DDIMPipeline: the same weights, steps and batch, in one run.
 
-    python benchmarks/against_diffusers.py
-
 A U-Net with random weights (its speed does not depend on them) is written as a folder of diffusers and
-drawn from by its pipeline and by marmor in turn, so that both see the same machine. Prints and writes
-the medians and their ratio, for fp32 and, where the processor has it, for bf16.
+drawn from by its pipeline and by marmor in turn, so that both see the same machine.
 """
 
 import statistics
@@ -14,9 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import tyro
 
-from marmor.base.files import write_json
 from marmor.diffusion import Denoiser, NoisePrediction, linear_betas
 from marmor.networks.steps import InSteps
 from marmor.networks.unet import UNet
@@ -27,59 +22,47 @@ from marmor.recipes.hub import write_hub
 from marmor.training import Precision, resolve
 
 TABLE = 1000
+SIDE, IMAGES, STEPS = 64, 8, 10
+"""One batch of the pipeline; marmor's threads share it."""
+PAIRS = 7
+"""Three were too few: their medians said 0.94 once where seven said 1.16."""
 
 
-def main(
-    side: int = 64,
-    images: int = 8,
-    steps: int = 10,
-    runs: int = 5,
-    out: Path = Path("runs/benchmark-diffusers"),
-) -> None:
-    """Times both and writes against-diffusers.json.
-
-    Args:
-        side: of the images.
-        images: drawn as one batch by the pipeline, and by marmor as its threads share it.
-        steps: of DDIM.
-        runs: pairs of runs; medians are reported.
-        out: folder for the result.
-    """
+def compare() -> dict[str, float]:
+    """Medians of PAIRS pairs of runs and their ratio, in fp32 and, where the processor has it, in bf16."""
     from diffusers import DDIMPipeline
     from diffusers.utils import logging
 
     logging.disable_progress_bar()
-    ours = generator(side, steps)
-    each = -(-images // torch.get_num_threads())
+    ours = generator(SIDE, STEPS)
+    each = -(-IMAGES // torch.get_num_threads())
     with tempfile.TemporaryDirectory() as folder:
         write_hub(ours, Path(folder) / "model")
         pipeline = DDIMPipeline.from_pretrained(Path(folder) / "model")
     pipeline.set_progress_bar_config(disable=True)
 
     def mine(precision: Precision) -> None:
-        draw(ours, [UNNAMED], images, 0, precision, batch=each)
+        draw(ours, [UNNAMED], IMAGES, 0, precision, batch=each)
 
     def theirs() -> None:
-        pipeline(batch_size=images, num_inference_steps=steps, output_type="np")
+        pipeline(batch_size=IMAGES, num_inference_steps=STEPS, output_type="np")
 
     def theirs_bf16() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             theirs()
 
-    result: dict[str, float | int] = {"side": side, "images": images, "steps": steps}
+    result: dict[str, float] = {}
     pairs = {"fp32": (lambda: mine("fp32"), theirs)}
     if resolve("auto", torch.device("cpu")) == "bf16":
         pairs["bf16"] = (lambda: mine("bf16"), theirs_bf16)
     for name, pair in pairs.items():
-        own, peer = in_turn(runs, *pair)
+        own, peer = in_turn(*pair)
         result |= {
-            f"{name}.images_per_second": images / own,
-            f"{name}.peer.images_per_second": images / peer,
-            f"{name}.ratio": peer / own,
+            f"diffusers.{name}.images_per_second": IMAGES / own,
+            f"diffusers.{name}.peer.images_per_second": IMAGES / peer,
+            f"diffusers.{name}.ratio": peer / own,
         }
-    write_json(out / "against-diffusers.json", result)
-    for name, value in result.items():
-        print(f"{name}: {value:.4g}")
+    return result
 
 
 def generator(side: int, steps: int) -> Generator:
@@ -95,13 +78,11 @@ def generator(side: int, steps: int) -> Generator:
     )
 
 
-def in_turn(
-    runs: int, first: Callable[[], None], second: Callable[[], None]
-) -> tuple[float, float]:
+def in_turn(first: Callable[[], None], second: Callable[[], None]) -> tuple[float, float]:
     """Median seconds of both, after one call each that is not counted."""
     first()
     second()
-    pairs = [(seconds(first), seconds(second)) for _ in range(runs)]
+    pairs = [(seconds(first), seconds(second)) for _ in range(PAIRS)]
     return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
 
 
@@ -109,7 +90,3 @@ def seconds(work: Callable[[], None]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-if __name__ == "__main__":
-    tyro.cli(main)

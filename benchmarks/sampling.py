@@ -1,10 +1,11 @@
-"""Seconds to draw guided digits: the shipped model against ContextUnet with 400 DDPM steps.
+"""Seconds to draw: the shipped digits against ContextUnet with 400 DDPM steps, a U-Net against diffusers.
 
     python benchmarks/sampling.py
 
 ContextUnet (n = 128, fp32, the public script's network and sampler, random weights: its speed does
 not depend on them) is timed over a few of its 400 steps and a part of the images, and multiplied up,
-since the whole would take hours; the page says so. Medians of several runs.
+since the whole would take hours; the page says so. `against_diffusers.py` is the second part. Medians of
+several runs.
 """
 
 import statistics
@@ -16,6 +17,7 @@ from pathlib import Path
 import torch
 import tyro
 
+from against_diffusers import compare
 from marmor.base.files import write_json
 from marmor.recipes.designs import DESIGNS, PUBLISHED_STEPS
 from marmor.recipes.drawing import draw
@@ -33,7 +35,7 @@ def main(
     peer_images: int = 100,
     out: Path = Path("runs/benchmark-sampling"),
 ) -> None:
-    """Times both and writes sampling.json.
+    """Times all of them and writes sampling.json.
 
     Args:
         model: the model that is timed.
@@ -56,6 +58,7 @@ def main(
         "peer.seconds.extrapolated": theirs,
         "peer.seconds.measured": part,
         "ratio": theirs / by_calls[ours.drawing.steps],
+        **compare(),
     }
     write_json(out / "sampling.json", result)
     for name, value in result.items():

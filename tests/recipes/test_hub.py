@@ -159,6 +159,23 @@ def test_the_network_of_classes_says_in_diffusers_what_it_says_here(tmp_path: Pa
     assert torch.allclose(ours, theirs, atol=1e-5)
 
 
+def test_a_person_draws_the_same_guided_classes_with_the_parts_in_diffusers(tmp_path: Path) -> None:
+    generator = own(4, drawing=replace(PLAIN, guidance=2.5))
+    write_hub(generator, tmp_path / "model")
+    model = peers.UNet2DModel.from_pretrained(tmp_path / "model" / "unet")
+    scheduler = peers.DDIMScheduler.from_pretrained(tmp_path / "model" / "scheduler")
+    scheduler.set_timesteps(10)
+    x, none = noise(), model.config["num_class_embeds"] - 1
+    with torch.no_grad():
+        for step in scheduler.timesteps:
+            said, unsaid = (model(x, step, torch.tensor([k, k])).sample for k in (2, none))
+            x = scheduler.step(unsaid + 2.5 * (said - unsaid), step, x).prev_sample
+    ours = to_bytes(drawn(generator, noise(), 2))
+    assert unsaturated(ours.numpy()) > 0.3
+    assert (ours.int() - to_bytes(x).int()).abs().max() <= 1
+    assert (ours.int() - to_bytes(drawn(generator, noise(), 1)).int()).abs().max() > 1
+
+
 def test_schedulers_without_a_counterpart_and_settings_not_followed_are_told(
     tmp_path: Path, capsys
 ) -> None:
