@@ -28,6 +28,8 @@ bench: setup
 docs: setup
 	$(BIN)/marmor grid pretrained:digits --seed 1 --out docs/images/digits-grid.png
 	$(BIN)/marmor strip pretrained:digits --class 0 --out docs/images/digits-strip.png
+	$(BIN)/marmor eta-grid pretrained:digits --class 3 --out docs/images/eta-grid.png
+	$(BIN)/marmor interpolate pretrained:digits --from 0 --to 1 --class 3 --out docs/images/interpolation.png
 
 clean:
 	rm -rf .venv build src/*.egg-info

@@ -119,15 +119,21 @@ def finished(unet: Path, noise: Tensor, how: Conventions) -> Tensor:
 def test_the_course_layout_at_64_equals_the_formulas(
     first, level, tmp_path: Path, plain_unet
 ) -> None:
-    """113.7 million weights against a network and a loop written plainly, without a module of marmor's."""
+    """113.7 million weights against a network and a loop written plainly, without a module of marmor's.
+
+    To 1e-4 of the spread of values, which is in the hundreds: random weights remove no noise, and DDIM
+    divides by the little signal of its first step.
+    """
     widths, attention = (128, 128, 256, 256, 512, 512), (False,) * 4 + (True, False)
     state = random_unet(Shape(3, widths, attention)).state_dict()
     torch.save(state, tmp_path / "UNet.pt")
     noise = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(7))
     how = Conventions(first=first, level=level)
     expected = by_the_formulas(lambda x, t: plain_unet(state, x, t), noise, 50, how)
-    assert 0.1 < expected.std() < 3
-    assert torch.allclose(finished(tmp_path / "UNet.pt", noise, how), expected, atol=1e-4)
+    spread = expected.std()
+    assert 0.1 < spread < 1000
+    found = finished(tmp_path / "UNet.pt", noise, how)
+    assert torch.allclose(found / spread, expected / spread, rtol=0, atol=1e-4)
 
 
 def test_files_are_named_after_their_noises_and_repeat_byte_for_byte(

@@ -41,8 +41,8 @@ from marmor.training import (
 
 BATCH = 128
 MILESTONES = 20
-SEEN_FOR_STATISTICS = 2000
-"""Images that BatchNorm's statistics are taken from, and the most that a milestone looks at."""
+LOOKED_AT = 2000
+"""The most images of a set that BatchNorm's statistics are taken from, and that a milestone reads."""
 READ_BATCH = 500
 CANDIDATES = "candidates"
 GENTLER = 0.3
@@ -230,10 +230,9 @@ def with_statistics_of(classifier: Judge, images: ImageSet) -> Judge:
         layer.reset_running_stats()
         layer.momentum = None  # a plain mean over the batches
     ready.train()
-    count = min(len(images), SEEN_FOR_STATISTICS)
-    places = torch.arange(count) * len(images) // count
-    parts = -(-count // READ_BATCH)  # of nearly one size, since each counts alike
-    for part in images.images[places].tensor_split(parts):
+    some = _some(images)
+    parts = -(-len(some) // READ_BATCH)  # of nearly one size, since each counts alike
+    for part in some.images.tensor_split(parts):
         ready.features(to_unit(part))
     return ready.eval()
 
@@ -250,13 +249,20 @@ def read(classifier: Judge, images: ImageSet) -> tuple[Tensor, Tensor]:
 def _probed(run: RunFolder, classifier: Judge, pair: Pair) -> dict[str, float]:
     """Keeps a candidate and scores it; target labels are not at hand here."""
     save_weights(classifier.state_dict(), _candidate_file(run, len(scored(run))))
-    _, of_source = read(with_statistics_of(classifier, pair.source), pair.source_val)
-    _, of_target = read(with_statistics_of(classifier, pair.target), pair.target_val)
+    shown, hidden = _some(pair.source_val), _some(pair.target_val)
+    _, of_source = read(with_statistics_of(classifier, pair.source), shown)
+    _, of_target = read(with_statistics_of(classifier, pair.target), hidden)
     return {
-        "source.accuracy": source_accuracy(of_source, pair.source_val.labels["class"]),
+        "source.accuracy": source_accuracy(of_source, shown.labels["class"]),
         "information": information(of_target),
         "balance": balance(of_target),
     }
+
+
+def _some(images: ImageSet) -> ImageSet:
+    """At most LOOKED_AT images, evenly from all of them."""
+    count = min(len(images), LOOKED_AT)
+    return images.take(torch.arange(count) * len(images) // count)
 
 
 def _candidate_file(run: RunFolder, number: int) -> Path:
