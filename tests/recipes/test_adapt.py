@@ -19,7 +19,7 @@ from marmor.adaptation.methods.base import labelled_loss
 from marmor.base.errors import UserError
 from marmor.cli import main
 from marmor.data import read
-from marmor.recipes import adapt, adapting, plans
+from marmor.recipes import adapt, adapt_page, adapting, plans
 from marmor.recipes.adapt import AdaptSettings
 from marmor.recipes.pairs import load_pair
 from marmor.recipes.plans import Plan
@@ -191,6 +191,16 @@ def test_the_command_writes_table_pictures_page_and_predictions(files, tmp_path,
     assert "none.png, which is not among the images" in capsys.readouterr().err
 
 
+def test_several_methods_are_one_table_and_the_first_is_the_runs_own(files, tmp_path):
+    study = adapt.adapt(settings(files, tmp_path / "run", method="coral, dann", epochs=1))
+    assert study.adapted() == "coral"
+    names = ["source-only", "coral", "dann", "target-only"]
+    assert [result.method for result in study.results] == names
+    assert [row.method for row in adapt_page.rows_of(adapt.results_in(study.run))] == names
+    assert adapt.asked("best, dann,best") == [plans.BEST, "dann"]
+    assert adapt.asked("all") == adapt.methods()
+
+
 def test_grey_and_colour_and_other_sizes_are_reconciled_and_told(files):
     pair = load_pair("mnist-m", str(files / "target.npz"), None, 0)
     assert pair.source.images.shape[1:] == pair.target.images.shape[1:] == (3, 28, 28)
@@ -230,6 +240,7 @@ def test_a_class_that_the_target_lacks_is_told(tmp_path):
     ("words", "said"),
     [
         (["--method", "dan"], "unknown method 'dan': did you mean 'dann'"),
+        (["--method", "best,all"], "unknown method 'all'"),
         (["--seeds", "0"], "--seeds must be at least 1"),
         (["--epochs", "-1"], "--epochs must be a finite number above 0"),
     ],

@@ -1,7 +1,6 @@
 """From two sets of images to a classifier for the second (S5): `marmor adapt`."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ class AdaptSettings:
         source: labelled images, an embedded name or a path.
         target: images whose labels, if there are any, only the table reads.
         method: best, or one of source-augmented, dann, dann-augmented, cdan, coral, mmd, mean-teacher,
-            adamatch, shot; all for every one of them.
+            adamatch, shot; several with commas, of which the first is the run's own; all for every one.
         run: the run folder to write.
         seeds: how often everything is trained, for the intervals.
         seed: the first of them.
@@ -92,7 +91,7 @@ class Study:
 
     def adapted(self) -> str:
         """The method that the run's own network comes from."""
-        return BEST if self.settings.method in ("best", "all") else self.settings.method
+        return BEST if self.settings.method == "all" else asked(self.settings.method)[0]
 
 
 def adapt(settings: AdaptSettings) -> Study:
@@ -133,13 +132,20 @@ def methods() -> list[str]:
     return [name for name in PLANS if name not in (SOURCE_ONLY, TARGET_ONLY)]
 
 
+def asked(words: str) -> list[str]:
+    """``--method`` as names of plans; UserError for one that is unknown."""
+    if words == "all":
+        return methods()
+    names = [name.strip() for name in words.split(",")]
+    for name in names:
+        if name not in ("best", *methods()):
+            raise unknown_name("method", name, ("best", "all", *methods()))
+    return list(dict.fromkeys(BEST if name == "best" else name for name in names))
+
+
 def methods_of(settings: AdaptSettings, pair: Pair) -> list[str]:
     """The plans to train, each after those it starts from."""
-    wanted = [SOURCE_ONLY]
-    if settings.method == "all":
-        wanted += methods()
-    else:
-        wanted.append(BEST if settings.method == "best" else settings.method)
+    wanted = [SOURCE_ONLY, *asked(settings.method)]
     if pair.truth.train is not None and pair.truth.val is not None:
         wanted.append(TARGET_ONLY)
     with_starts: list[str] = []
@@ -211,6 +217,12 @@ def _kept_or_trained(
 def part_of(run: RunFolder, name: str, seed: int) -> RunFolder:
     """The run of one method with one seed, inside the run."""
     return RunFolder(run.path / "parts" / f"{name}-seed-{seed}")
+
+
+def results_in(run: RunFolder) -> list[Result]:
+    """What the finished parts of a run came to, in the order in which they ended."""
+    kept = sorted((run.path / "parts").glob(f"*/{RESULT}"), key=lambda path: path.stat().st_mtime)
+    return [Result(**read_json(path)) for path in kept]
 
 
 def chosen_of(run: RunFolder, pair: Pair, name: str, seed: int) -> adapting.Chosen:
@@ -286,9 +298,7 @@ def _fingerprints(pair: Pair) -> dict[str, str]:
 
 
 def _check(settings: AdaptSettings) -> None:
-    names: Iterable[str] = ("best", "all", *methods())
-    if settings.method not in names:
-        raise unknown_name("method", settings.method, names)
+    asked(settings.method)
     if settings.seeds < 1:
         raise UserError(f"--seeds must be at least 1, not {settings.seeds}.")
     if settings.epochs is not None and not 0 < settings.epochs < math.inf:

@@ -1,6 +1,7 @@
 """An adaptation told: the table as text, CSV and page, the pictures, summary.json."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -73,12 +74,8 @@ class Row:
 def tell(study: Study) -> Path:
     """Prints and writes everything that is said of a finished study; returns the page."""
     path = study.run.path
-    rows = rows_of(study)
-    lines = Lines(*COLUMNS, box=None)
-    for row in rows:
-        lines.add_row(*row.cells())
-    console.print(lines)
-    _write_table(rows, path)
+    rows = rows_of(study.results)
+    show_table(rows, path)
     write_json(path / "summary.json", figures_of(study, rows))
     images = pictures(study)
     for name, image in images.items():
@@ -87,10 +84,23 @@ def tell(study: Study) -> Path:
     return path / "report.html"
 
 
-def rows_of(study: Study) -> list[Row]:
-    """The table, in the order in which methods were trained, the upper bound last."""
-    names = dict.fromkeys(result.method for result in study.results)
-    return [_row(name, study.of(name)) for name in names]
+def show_table(rows: list[Row], path: Path) -> None:
+    """Prints the table and writes it as table.csv and table.txt."""
+    shown = Lines(*COLUMNS, box=None)
+    for row in rows:
+        shown.add_row(*row.cells())
+    console.print(shown)
+    cells = [list(COLUMNS), *(row.cells() for row in rows)]
+    write_csv(path / "table.csv", cells)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells]
+    write_text(path / "table.txt", "\n".join(line.rstrip() for line in lines) + "\n")
+
+
+def rows_of(results: Sequence[Result]) -> list[Row]:
+    """The table over seeds, in the order in which methods were trained, the upper bound last."""
+    names = dict.fromkeys(result.method for result in results)
+    return [_row(name, [one for one in results if one.method == name]) for name in names]
 
 
 def _row(name: str, results: list[Result]) -> Row:
@@ -292,14 +302,6 @@ def _guard_section(study: Study) -> Section:
     ]
     said = told or ["No run collapsed."]
     return Section("The collapse guard", "", [Text("What it did", said)])
-
-
-def _write_table(rows: list[Row], path: Path) -> None:
-    cells = [list(COLUMNS), *(row.cells() for row in rows)]
-    write_csv(path / "table.csv", cells)
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells]
-    write_text(path / "table.txt", "\n".join(line.rstrip() for line in lines) + "\n")
 
 
 def _percent(value: float | None) -> str:
