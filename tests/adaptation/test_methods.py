@@ -5,12 +5,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from marmor.adaptation import adversarial_weight
+from marmor.adaptation import adversarial_weight, information
 from marmor.adaptation.methods import (
     AdaMatch,
     Cdan,
     Coral,
     Dann,
+    InfoMax,
     MeanTeacher,
     Mmd,
     Seen,
@@ -27,6 +28,7 @@ ALL = [
     Mmd(),
     MeanTeacher(),
     AdaMatch(),
+    InfoMax(),
     Shot(),
 ]
 WITH_SOURCE = ALL[:-1]
@@ -152,8 +154,20 @@ def test_shot_reads_no_source():
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize(("progress", "ramp"), [(0.0, 0.0), (0.1, 0.5), (0.2, 1.0), (0.9, 1.0)])
+def test_infomax_is_labels_and_a_growing_share_of_shot(progress: float, ramp: float) -> None:
+    given, method = seen(progress), InfoMax(weight=2.0, pseudo=0.7)
+    losses, gradients, _ = step(method, given)
+    of_labels, of_target = (step(part, given) for part in (SourceOnly(), Shot(pseudo=0.7)))
+    for found, a, b in zip(gradients, of_labels[1], of_target[1], strict=True):
+        assert torch.allclose(found, a + 2 * ramp * b, atol=1e-6)
+    said = Small().logits(Small().features(given.target)).softmax(1)
+    told = losses["balance"] - losses["unsure"]
+    assert told.item() == pytest.approx(information(said.log()), abs=1e-5)
+
+
 @pytest.mark.parametrize(
-    "method", [MeanTeacher(), AdaMatch(), Shot()], ids=lambda m: type(m).__name__
+    "method", [MeanTeacher(), AdaMatch(), InfoMax(), Shot()], ids=lambda m: type(m).__name__
 )
 def test_a_teacher_gets_no_gradient(method):
     teacher = Small(seed=9)

@@ -14,6 +14,7 @@ from marmor.adaptation.methods import (
     Cdan,
     Coral,
     Dann,
+    InfoMax,
     MeanTeacher,
     Method,
     Mmd,
@@ -92,6 +93,7 @@ PLANS: dict[str, Plan] = {
     "mmd": Plan(Mmd(), MILD),
     "mean-teacher": Plan(MeanTeacher(), BOLD),
     "adamatch": Plan(AdaMatch(), BOLD),
+    "infomax": Plan(InfoMax(), BOLD),
     "shot": Plan(
         Shot(), Views(plain, augment, augment_boldly), start="source-augmented", epochs=2.0
     ),

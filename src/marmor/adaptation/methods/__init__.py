@@ -3,7 +3,7 @@
 from marmor.adaptation.methods.alignment import Coral, Mmd
 from marmor.adaptation.methods.base import Classifier, Losses, Method, Seen
 from marmor.adaptation.methods.dann import Cdan, Dann
-from marmor.adaptation.methods.self_training import AdaMatch, MeanTeacher, Shot
+from marmor.adaptation.methods.self_training import AdaMatch, InfoMax, MeanTeacher, Shot
 from marmor.adaptation.methods.source_only import SourceOnly
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Classifier",
     "Coral",
     "Dann",
+    "InfoMax",
     "Losses",
     "MeanTeacher",
     "Method",
