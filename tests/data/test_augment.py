@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from marmor.base.seeds import torch_stream
-from marmor.data.augment import augment, augment_boldly
+from marmor.data.augment import augment, augment_boldly, lay_on_textures
 
 
 def images(count: int = 64):
@@ -12,13 +12,25 @@ def images(count: int = 64):
     return x
 
 
-@pytest.mark.parametrize("change", [augment, augment_boldly])
+@pytest.mark.parametrize("change", [augment, augment_boldly, lay_on_textures])
 def test_the_same_stream_gives_the_same_images_and_every_image_another(change):
     first, again = (change(images(), torch_stream(0, "a")) for _ in range(2))
     assert torch.equal(first, again)
     assert first.shape == images().shape
     assert not torch.equal(first, change(images(), torch_stream(1, "a")))
-    assert len(torch.unique(first.flatten(1), dim=0)) == 64
+    others = len(torch.unique(first.flatten(1), dim=0))
+    assert others == 64 if change is not lay_on_textures else 20 < others < 45
+
+
+def test_textures_lie_behind_half_of_the_images_and_bright_turns_them():
+    plain = torch.full((400, 3, 28, 28), -1.0)
+    laid = lay_on_textures(plain, torch_stream(0, "ground"))
+    on_black = (laid != plain).flatten(1).any(1)
+    assert 0.4 < on_black.float().mean() < 0.6
+    assert laid.abs().max() <= 1
+    assert laid[on_black].std((1, 2, 3)).min() > 0.01
+    on_white = lay_on_textures(-plain, torch_stream(0, "ground"))
+    assert torch.allclose(on_white[on_black], -laid[on_black], atol=1e-6)
 
 
 def test_bold_images_stay_in_range_and_half_of_them_are_negatives():

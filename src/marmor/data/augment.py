@@ -54,6 +54,22 @@ def augment_boldly(images: Tensor, generator: torch.Generator) -> Tensor:
     return (softened + draw.normal(softened) * draw.each(0.0, 0.15)).clamp(-1, 1)
 
 
+def lay_on_textures(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Half of the images on random textures as MNIST-M is made: what is bright turns what lies behind it.
+
+    |ground − image| of values in [0, 1]; grounds have a random colour, soft blotches and grain.
+
+    Args:
+        images: (B, C, H, W) in [-1, 1].
+        generator: the stream everything is drawn from.
+
+    Returns images of the same shape in [-1, 1].
+    """
+    draw = _Draw(len(images), generator)
+    laid = (_textures(images.shape, draw) - images).abs() - 1
+    return torch.where(draw.happens(0.5), laid, images)
+
+
 class _Draw:
     """Random values, one an image or one a channel of it."""
 
@@ -76,6 +92,20 @@ class _Draw:
 
     def normal(self, like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=self.generator)
+
+
+def _textures(shape: torch.Size, draw: _Draw) -> Tensor:
+    """Grounds of a random colour with soft blotches and grain, (B, C, H, W) in [-1, 1]."""
+    channels, side = shape[1], (shape[2], shape[3])
+
+    def field(channels: int, cells: int) -> Tensor:
+        coarse = torch.randn((shape[0], channels, cells, cells), generator=draw.generator)
+        return F.interpolate(coarse, size=side, mode="bilinear", align_corners=False)
+
+    colour = 0.6 * field(channels, 1) + field(1, 1)
+    blotches = draw.each(0.0, 0.5) * field(channels, 3) + draw.each(0.0, 1.5) * field(1, 4)
+    grain = draw.each(0.0, 1.2) * field(1, 10) + draw.each(0.0, 0.4) * field(1, side[0])
+    return (colour + blotches + grain).sigmoid() * 2 - 1
 
 
 def _moved(images: Tensor, draw: _Draw, rotation: float, scale: float, shift: float) -> Tensor:

@@ -21,7 +21,7 @@ from marmor.adaptation.methods import (
     Shot,
     SourceOnly,
 )
-from marmor.data.augment import augment, augment_boldly
+from marmor.data.augment import augment, augment_boldly, lay_on_textures
 from marmor.training import Optimizers, warmup_then_linear
 
 View = Callable[[Tensor, torch.Generator], Tensor]
@@ -30,6 +30,11 @@ View = Callable[[Tensor, torch.Generator], Tensor]
 def plain(images: Tensor, generator: torch.Generator) -> Tensor:
     """The images themselves."""
     return images
+
+
+def textured(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Boldly changed, half of the images on random textures first."""
+    return augment_boldly(lay_on_textures(images, generator), generator)
 
 
 @dataclass(frozen=True)
@@ -82,12 +87,12 @@ BEST = "mean-teacher"
 """What `--method best` stands for."""
 
 MILD = Views(augment, augment)
-BOLD = Views(augment_boldly, augment, augment_boldly)
+BOLD = Views(textured, augment, augment_boldly)
 PLANS: dict[str, Plan] = {
     SOURCE_ONLY: Plan(SourceOnly()),
-    "source-augmented": Plan(SourceOnly(), Views(augment_boldly)),
+    "source-augmented": Plan(SourceOnly(), Views(textured)),
     "dann": Plan(Dann(), rates="published", ema=0.0, clip_norm=math.inf),
-    "dann-augmented": Plan(Dann(), Views(augment_boldly, augment_boldly)),
+    "dann-augmented": Plan(Dann(), Views(textured, augment_boldly)),
     "cdan": Plan(Cdan(), MILD),
     "coral": Plan(Coral(), MILD),
     "mmd": Plan(Mmd(), MILD),
