@@ -83,7 +83,7 @@ class Plan:
 
 SOURCE_ONLY, TARGET_ONLY = "source-only", "target-only"
 """The plans that bound every other: no adaptation, and training with the target's own labels."""
-BEST = "mean-teacher"
+BEST = "adamatch"
 """What `--method best` stands for."""
 
 MILD = Views(augment, augment)
