@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from marmor.base.errors import UserError
+from marmor.base.pixels import to_bytes, to_unit
 from marmor.diffusion import Flow, linear_betas
 from marmor.recipes.designs import Drawing
-from marmor.recipes.drawing import draw, pixels_of, states, values_of, write_images
+from marmor.recipes.drawing import draw, states, write_images
 from marmor.recipes.models import load_generator
 from marmor.recipes.wishes import SOLVERS, Wishes, changed, times_of
 
@@ -122,12 +123,13 @@ def test_black_is_where_the_model_has_it(run: Path) -> None:
     generator = load_generator(str(run))
     zero = replace(generator, drawing=changed(generator.drawing, Wishes(black=0.0)))
     values = torch.tensor([-1.0, 0.0, 0.5, 1.0])
-    assert pixels_of(generator, values).tolist() == [0, 128, 191, 255]
-    assert pixels_of(zero, values).tolist() == [0, 0, 128, 255]
+    assert to_bytes(values, generator.drawing.black).tolist() == [0, 128, 191, 255]
+    assert to_bytes(values, zero.drawing.black).tolist() == [0, 0, 128, 255]
     every = torch.arange(256, dtype=torch.uint8)
     for model in (generator, zero):
-        assert torch.equal(pixels_of(model, values_of(model, every)), every)
-    assert values_of(zero, every).min() == 0
+        black = model.drawing.black
+        assert torch.equal(to_bytes(to_unit(every, black), black), every)
+    assert to_unit(every, zero.drawing.black).min() == 0
     with pytest.raises(UserError, match="--black must lie below 1"):
         changed(generator.drawing, Wishes(black=1.0))
 

@@ -98,7 +98,6 @@ def adapt(settings: AdaptSettings) -> Study:
     """Trains everything into a new run folder; Ctrl-C saves, `marmor resume` goes on."""
     _check(settings)
     pair = load_pair(settings.source, settings.target, settings.size, settings.seed)
-    asked = {**asdict(settings), "run": str(settings.run)}
     facts = {
         "fingerprints": _fingerprints(pair),
         "source": len(pair.source),
@@ -108,14 +107,14 @@ def adapt(settings: AdaptSettings) -> Study:
         "side": pair.source.size[0],
         "channels": pair.source.channels,
     }
-    run = RunFolder.create_once(settings.run, RECIPE, {"asked": asked, "data": facts})
+    wishes = {**asdict(settings), "run": str(settings.run)}
+    run = RunFolder.create_once(settings.run, RECIPE, {"asked": wishes, "data": facts})
     return _go_on(run, settings, pair)
 
 
 def resume(run: RunFolder) -> Study:
     """Goes on with an interrupted run."""
-    asked = run.config["settings"]["asked"]
-    settings = AdaptSettings(**{**asked, "run": run.path})
+    settings = _settings_of(run)
     pair = load_pair(settings.source, settings.target, settings.size, settings.seed)
     began = run.config["settings"]["data"]["fingerprints"]
     changed = [name for name, found in _fingerprints(pair).items() if found != began.get(name)]
@@ -145,9 +144,13 @@ def asked(words: str) -> list[str]:
 
 def methods_of(settings: AdaptSettings, pair: Pair) -> list[str]:
     """The plans to train, each after those it starts from."""
-    wanted = [SOURCE_ONLY, *asked(settings.method)]
-    if pair.truth.train is not None and pair.truth.val is not None:
-        wanted.append(TARGET_ONLY)
+    bounded = pair.truth.train is not None and pair.truth.val is not None
+    return [name for name in _in_order(settings.method) if bounded or name != TARGET_ONLY]
+
+
+def _in_order(words: str) -> list[str]:
+    """The plans of ``--method`` and the two that bound them, each after those it starts from."""
+    wanted = [SOURCE_ONLY, *asked(words), TARGET_ONLY]
     with_starts: list[str] = []
     for name in wanted:
         start = PLANS[name].start
@@ -220,9 +223,12 @@ def part_of(run: RunFolder, name: str, seed: int) -> RunFolder:
 
 
 def results_in(run: RunFolder) -> list[Result]:
-    """What the finished parts of a run came to, in the order in which they ended."""
-    kept = sorted((run.path / "parts").glob(f"*/{RESULT}"), key=lambda path: path.stat().st_mtime)
-    return [Result(**read_json(path)) for path in kept]
+    """What the finished parts of a run came to, in the order in which they are trained."""
+    settings = _settings_of(run)
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    names = _in_order(settings.method)
+    kept = [part_of(run, name, seed).path / RESULT for seed in seeds for name in names]
+    return [Result(**read_json(path)) for path in kept if path.is_file()]
 
 
 def chosen_of(run: RunFolder, pair: Pair, name: str, seed: int) -> adapting.Chosen:
@@ -295,6 +301,11 @@ def _tell(result: Result) -> None:
 def _fingerprints(pair: Pair) -> dict[str, str]:
     names = ("source", "source_val", "target", "target_val")
     return {name: getattr(pair, name).fingerprint() for name in names}
+
+
+def _settings_of(run: RunFolder) -> AdaptSettings:
+    """What a run was begun with, wherever it lies now."""
+    return AdaptSettings(**{**run.config["settings"]["asked"], "run": run.path})
 
 
 def _check(settings: AdaptSettings) -> None:

@@ -74,7 +74,7 @@ class Drawing:
         """Itself, or DPM-Solver++ in ``steps`` steps where it takes more: nearly the same images sooner."""
         if self.steps <= steps:
             return self
-        quick = replace(self, solver="dpm-solver++", steps=steps, spacing="trailing")
+        quick = replace(self, solver="dpm-solver++", steps=steps, spacing="trailing", times=None)
         return quick if self.clip is not None else replace(quick, clip=1.0)
 
 

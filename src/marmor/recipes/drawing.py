@@ -12,7 +12,7 @@ from torch import Tensor
 from marmor.base.conditions import Conditions
 from marmor.base.errors import UserError, unknown_name
 from marmor.base.files import atomic, inside
-from marmor.base.pixels import to_bytes, to_unit
+from marmor.base.pixels import to_bytes
 from marmor.base.progress import Bar, progress_bar
 from marmor.base.seeds import torch_stream
 from marmor.data import ImageSet
@@ -80,7 +80,7 @@ def draw(
         finished = pool.map(finish, jobs)
         try:
             for done, (x, (name, numbers)) in enumerate(zip(finished, jobs, strict=True), start=1):
-                images = zip(numbers, pixels_of(generator, x).cpu(), strict=True)
+                images = zip(numbers, to_bytes(x, generator.drawing.black).cpu(), strict=True)
                 drawn += [Drawn(name, number + 1, image) for number, image in images]
                 if watch is not None:
                     watch(done / len(jobs))
@@ -134,19 +134,6 @@ def conditions_of(generator: Generator, class_name: str, count: int) -> Conditio
     if not generator.class_names:
         return {}
     return {"class": torch.full((count,), label, device=device_of(generator))}
-
-
-def pixels_of(generator: Generator, x: Tensor) -> Tensor:
-    """What a model draws, any shape, as uint8: its black becomes 0, and 1 becomes 255."""
-    black = generator.drawing.black
-    return to_bytes(x if black == -1 else 2 * (x - black) / (1 - black) - 1)
-
-
-def values_of(generator: Generator, images: Tensor) -> Tensor:
-    """uint8 images in the values that a model knows, float32; what ``pixels_of`` undoes."""
-    black = generator.drawing.black
-    unit = to_unit(images)
-    return unit if black == -1 else black + (unit + 1) * (1 - black) / 2
 
 
 def as_images(drawn: list[Drawn], generator: Generator) -> ImageSet:

@@ -9,12 +9,13 @@ from PIL import Image
 from torch import Tensor
 
 from marmor.base.errors import UserError, unknown_name
+from marmor.base.pixels import to_bytes
 from marmor.base.progress import progress_bar
 from marmor.base.seeds import torch_stream
 from marmor.data import Noises, read_noise, read_noises
 from marmor.diffusion import lerp, slerp
 from marmor.figures import grid, stack, strip
-from marmor.recipes.drawing import conditions_of, pixels_of, trajectory
+from marmor.recipes.drawing import conditions_of, trajectory
 from marmor.recipes.generators import Generator, check_noise
 from marmor.recipes.wishes import times_of
 from marmor.training import Precision
@@ -91,7 +92,7 @@ def eta_grid(
             stirred = replace(generator, drawing=how)
             rows.append(from_noises(stirred, noises, class_name, seed, precision))
             bar((done + 1) / len(etas))
-    pixels = pixels_of(generator, torch.cat(rows))
+    pixels = to_bytes(torch.cat(rows), generator.drawing.black)
     labels = [f"η = {eta:g}" for eta in etas]
     return grid(pixels, len(noises.names), scale_of(pixels), labels, noises.names)
 
@@ -127,7 +128,8 @@ def interpolation(
                 f"{name} {share:g}\n‖x‖ = {noise.norm():.1f}"
                 for share, noise in zip(shares, between, strict=True)
             ]
-            strips.append(strip(pixels_of(generator, x), captions, scale=scale_of(x)))
+            pixels = to_bytes(x, generator.drawing.black)
+            strips.append(strip(pixels, captions, scale=scale_of(x)))
             bar((done + 1) / len(ways))
     return stack(strips)
 

@@ -43,7 +43,8 @@ def _black(channels: int, path: Path) -> float:
     """The value that stands for black, which weights do not tell: the public script's, for grey images."""
     black = 0.0 if channels == 1 else -1.0
     console.print(
-        f"note: {path} is taken for a model of values in [{black:g}, 1]; --black says otherwise."
+        f"note: {path} is taken for a model of values in [{black:g}, 1]; `marmor sample --black` says "
+        "otherwise."
     )
     return black
 

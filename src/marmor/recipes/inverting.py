@@ -12,11 +12,12 @@ from torch import Tensor
 from marmor.base.conditions import Conditions, none_of
 from marmor.base.errors import UserError
 from marmor.base.files import atomic, inside
+from marmor.base.pixels import to_bytes, to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.data import ImageSet, read
 from marmor.diffusion import Estimate, ddim, ddim_inversion
 from marmor.figures import grid, save_png
-from marmor.recipes.drawing import bound, conditions_of, device_of, pixels_of, values_of
+from marmor.recipes.drawing import bound, conditions_of, device_of
 from marmor.recipes.exploring import scale_of
 from marmor.recipes.generators import Generator, check_noise
 from marmor.recipes.pixel_errors import squared_error, tell_errors
@@ -76,13 +77,13 @@ def there_and_back(
     denoise: Callable[[Tensor, Tensor], Estimate] = bound(generator, conditions, precision)
     schedule = generator.denoiser.schedule
     times = times_of(generator.drawing, schedule)
-    x = values_of(generator, images).to(device_of(generator))
+    x = to_unit(images, generator.drawing.black).to(device_of(generator))
     for state in ddim_inversion(denoise, x, times, schedule, corrections):
         x = state.x
     noise = x
     for state in ddim(denoise, noise, times, schedule):
         x = state.x
-    return noise.cpu(), pixels_of(generator, x).cpu()
+    return noise.cpu(), to_bytes(x, generator.drawing.black).cpu()
 
 
 def _names(images: ImageSet) -> list[str]:

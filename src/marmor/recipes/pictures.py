@@ -7,9 +7,10 @@ import torch
 from PIL import Image
 
 from marmor.base.errors import UserError
+from marmor.base.pixels import to_bytes
 from marmor.diffusion import Discrete
 from marmor.figures import grid, save_png, strip
-from marmor.recipes.drawing import Drawn, draw_with_bar, known, names_of, pixels_of, states
+from marmor.recipes.drawing import Drawn, draw_with_bar, known, names_of, states
 from marmor.recipes.generators import Generator
 from marmor.training import Precision
 
@@ -35,7 +36,7 @@ def process_strip(
         )
     every = list(states(generator, class_name, [number], seed, "fp32"))
     chosen = [every[round(i * (len(every) - 1) / (frames - 1))] for i in range(frames)]
-    pixels = pixels_of(generator, torch.cat([state.x for state in chosen]))
+    pixels = to_bytes(torch.cat([state.x for state in chosen]), generator.drawing.black)
     return strip(pixels, [_time(generator, state.time) for state in chosen])
 
 
