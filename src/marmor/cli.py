@@ -446,12 +446,30 @@ def data_make_house_numbers(
     making.house_numbers(count, test, seed, out)
 
 
+def data_make_scenes(
+    out: Path, spec: Path | None = None, count: int = 6003, size: int = 64, seed: int = 0
+) -> None:
+    """Make scenes of coloured solids: three pictures of each scene, with one, two and three objects.
+
+    Example: marmor data make scenes --spec iclevr --out scenes
+
+    Args:
+        out: a new folder: pictures, objects.json, train.json, test.json, new_test.json.
+        spec: a folder with those four files, whose very lists are rendered; drawn lists when left out.
+        count: scenes to draw lists for, where none are given.
+        size: side of the pictures in pixels.
+        seed: everything random follows from it.
+    """
+    making.scenes(count, spec, size, seed, out)
+
+
 COMMANDS: dict[str, dict[str, Command]] = {
     "start": {"demo": demo, "list": list_},
     "data": {
         "data show": data_show,
         "data make mnist-m": data_make_mnist_m,
         "data make house-numbers": data_make_house_numbers,
+        "data make scenes": data_make_scenes,
     },
     "make": {
         "train digits": train_digits,

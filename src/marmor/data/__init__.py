@@ -2,7 +2,8 @@
 
 ``read`` turns a name or a path into an ``ImageSet``; ``write`` and ``write_splits`` turn it back
 into files; ``make_mnist_m`` makes MNIST-M from digits and photographs, ``make_house_numbers``
-street digits from typefaces; ``describe`` tells in numbers what a set is.
+street digits from typefaces, ``scenes`` pictures of coloured solids; ``describe`` tells in numbers what a
+set is.
 """
 
 from marmor.data.classes import require_classes
@@ -16,6 +17,7 @@ from marmor.data.mnist_m import make_mnist_m, read_photographs
 from marmor.data.noises import Noises, read_noise, read_noises
 from marmor.data.order import epoch_order
 from marmor.data.readers import read
+from marmor.data.scenes import draw_lists, read_lists, write_scenes
 from marmor.data.splits import MissingSplitError
 from marmor.data.squares import MixedSizesError
 from marmor.data.writers import write, write_splits
@@ -27,17 +29,20 @@ __all__ = [
     "MixedSizesError",
     "Noises",
     "describe",
+    "draw_lists",
     "epoch_order",
     "join",
     "make_house_numbers",
     "make_mnist_m",
     "photographs",
     "read",
+    "read_lists",
     "read_noise",
     "read_noises",
     "read_photographs",
     "read_picture",
     "require_classes",
     "write",
+    "write_scenes",
     "write_splits",
 ]

@@ -73,7 +73,7 @@ def _write_npz(parts: dict[str, ImageSet], out: Path) -> None:
 
 def _write_folder(parts: dict[str, ImageSet], out: Path) -> None:
     _check_filled(parts)
-    with _whole_folder(out) as folder, ThreadPoolExecutor(4) as pool:
+    with whole_folder(out) as folder, ThreadPoolExecutor(4) as pool:
         (folder / "data").mkdir()
         first = 1
         for split, part in parts.items():
@@ -105,7 +105,7 @@ def _write_csv(part: ImageSet, files: list[str], path: Path) -> None:
 
 
 @contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
+def whole_folder(out: Path) -> Iterator[Path]:
     """A temporary folder beside ``out`` that takes its place once everything is in it."""
     _check_place(out)
     temporary = None

@@ -4,12 +4,15 @@ from pathlib import Path
 
 from marmor.base.progress import console, progress_bar
 from marmor.data import (
+    draw_lists,
     make_house_numbers,
     make_mnist_m,
     photographs,
     read,
+    read_lists,
     read_photographs,
     require_classes,
+    write_scenes,
     write_splits,
 )
 
@@ -52,3 +55,14 @@ def house_numbers(count: int, test: int, seed: int, out: Path) -> None:
         }
     write_splits(splits, out)
     console.print(f"made {count:,} train, {test:,} test images → {out}")
+
+
+def scenes(count: int, spec: Path | None, side: int, seed: int, out: Path) -> None:
+    """Renders scenes of coloured solids in i-CLEVR's layout, of its lists or of drawn ones."""
+    lists = draw_lists(count, seed) if spec is None else read_lists(spec)
+    with progress_bar("rendering") as bar:
+        write_scenes(lists, out, seed, side, bar)
+    asked = ", ".join(
+        f"{len(scenes)} requests in {name}.json" for name, scenes in lists.requests.items()
+    )
+    console.print(f"rendered {len(lists.pictures):,} pictures, {asked} → {out}")

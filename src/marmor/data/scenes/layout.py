@@ -1,0 +1,125 @@
+"""The folder of i-CLEVR: pictures of growing scenes, and the JSON files that say what they show."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from marmor.base.errors import UserError
+from marmor.base.files import inside
+from marmor.base.seeds import torch_stream
+from marmor.data.scenes.lists import read_objects, read_pictures, read_requests
+from marmor.data.scenes.making import OBJECTS, make_scenes
+from marmor.data.writers import whole_folder
+
+PICTURES = "iclevr"
+"""The folder of pictures, beside the JSON files."""
+REQUESTS = ("test", "new_test")
+MOST = 3
+"""Objects of a scene, where no lists are given."""
+ASKED = 32
+"""Pictures that each list of requests asks for, where none are given."""
+
+
+@dataclass(frozen=True)
+class SceneLists:
+    """What is to be drawn, as places in ``objects``: of each picture by its name, and of each request."""
+
+    objects: tuple[str, ...]
+    pictures: dict[str, list[int]]
+    requests: dict[str, list[list[int]]]
+
+
+def read_lists(folder: Path) -> SceneLists:
+    """From objects.json, train.json, test.json and new_test.json; UserError for what does not fit."""
+    objects = read_objects(folder / "objects.json")
+    pictures = read_pictures(folder / "train.json", objects)
+    requests = {name: read_requests(folder / f"{name}.json", objects) for name in REQUESTS}
+    return SceneLists(objects, pictures, requests)
+
+
+def draw_lists(count: int, seed: int) -> SceneLists:
+    """``count`` scenes that grow from one object to three, and requests of one to three, all different
+    objects, each as likely. UserError for a count below 1."""
+    if count < 1:
+        raise UserError(f"{count} scenes cannot be made; ask for 1 or more.")
+    stream = torch_stream(seed, "scene lists")
+
+    def drawn(size: int) -> list[int]:
+        return torch.randperm(len(OBJECTS), generator=stream)[:size].tolist()
+
+    scenes = [drawn(MOST) for _ in range(count)]
+    pictures = {
+        f"CLEVR_train_{number:06d}_{last}.png": scene[: last + 1]
+        for number, scene in enumerate(scenes)
+        for last in range(MOST)
+    }
+    requests = {name: [drawn(1 + k % MOST) for k in range(ASKED)] for name in REQUESTS}
+    return SceneLists(OBJECTS, pictures, requests)
+
+
+def write_scenes(
+    lists: SceneLists, out: Path, seed: int, side: int, watch: Callable[[float], None]
+) -> None:
+    """Renders every picture of the lists into a new folder, whole or not at all.
+
+    Raises UserError for objects that cannot be drawn, scenes that do not fit, or a folder that is not empty.
+    """
+    unknown = [name for name in lists.objects if name not in OBJECTS]
+    if unknown:
+        raise UserError(
+            f"{', '.join(unknown)} cannot be drawn; the objects are {', '.join(OBJECTS)}."
+        )
+    with whole_folder(out) as folder, ThreadPoolExecutor(4) as pool:
+        (folder / PICTURES).mkdir()
+        paths = {name: inside(folder / PICTURES, name) for name in lists.pictures}
+        drawn = _pictures(lists, seed, side, watch)
+        list(pool.map(_save, drawn.values(), [paths[name] for name in drawn]))
+        named = {name: [lists.objects[k] for k in scene] for name, scene in lists.pictures.items()}
+        _write(folder / "objects.json", {name: k for k, name in enumerate(lists.objects)})
+        _write(folder / "train.json", named)
+        for name, scenes in lists.requests.items():
+            asked = [[lists.objects[k] for k in scene] for scene in scenes]
+            _write(folder / f"{name}.json", asked)
+
+
+def growing(pictures: dict[str, list[int]]) -> list[list[str]]:
+    """File names of one scene each, in which every picture has one object more than the one before.
+
+    ``…_0.png``, ``…_1.png`` … are one scene where their lists say so; every other picture is its own.
+    """
+    series: dict[str, list[str]] = {}
+    for name in pictures:
+        scene, _, number = Path(name).stem.rpartition("_")
+        known = series.setdefault(scene, []) if number.isdigit() else []
+        continues = number == str(len(known)) and len(pictures[name]) == len(known) + 1
+        if continues and all(pictures[name][:-1] == pictures[last] for last in known[-1:]):
+            known.append(name)
+    grown = [names for names in series.values() if names]
+    part = {name for names in grown for name in names}
+    return grown + [[name] for name in pictures if name not in part]
+
+
+def _pictures(
+    lists: SceneLists, seed: int, side: int, watch: Callable[[float], None]
+) -> dict[str, Tensor]:
+    """By file name, uint8 (3, side, side)."""
+    ours = [OBJECTS.index(name) for name in lists.objects]
+    grown = growing(lists.pictures)
+    scenes = [[ours[k] for k in lists.pictures[names[-1]]] for names in grown]
+    lengths = [len(names) for names in grown]
+    drawn = make_scenes(scenes, seed, side, lengths, watch)
+    return dict(zip([name for names in grown for name in names], drawn, strict=True))
+
+
+def _save(picture: Tensor, path: Path) -> None:
+    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(path)
+
+
+def _write(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False) + "\n", encoding="utf-8")

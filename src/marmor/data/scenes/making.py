@@ -1,0 +1,82 @@
+"""Pictures of named objects: `red sphere`, `cyan cube` …"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from marmor.base.errors import UserError
+from marmor.base.seeds import torch_stream
+from marmor.data.scenes.arranging import arrange
+from marmor.data.scenes.rendering import COLOURS, render
+from marmor.data.scenes.solids import SHAPES
+
+OBJECTS = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
+"""The 24 objects of i-CLEVR, in the order of its objects.json."""
+SIDE = 64
+BLOCK = 16
+"""Scenes that are drawn together."""
+
+
+def make_scenes(
+    scenes: Sequence[Sequence[int]],
+    seed: int,
+    side: int = SIDE,
+    growing: Sequence[int] | None = None,
+    watch: Callable[[float], None] = lambda share: None,
+) -> Tensor:
+    """Pictures of scenes, each a list of places in OBJECTS: uint8 (N, 3, side, side).
+
+    ``growing``: how many pictures of each scene, of which the last shows all its objects and each one before
+    lacks the last object of the next; one picture a scene when left out. Scene k is drawn from (seed, k):
+    it does not depend on the others. ``watch`` is told which share is done. Raises UserError for a scene
+    of no objects or of more than fit.
+    """
+    if not scenes or not all(scenes):
+        raise UserError("there is a scene without objects; name at least one object for each.")
+    stages = [1] * len(scenes) if growing is None else growing
+    blocks = [range(k, min(k + BLOCK, len(scenes))) for k in range(0, len(scenes), BLOCK)]
+
+    def finish(block: range) -> Tensor:
+        streams = [torch_stream(seed, "scenes", k) for k in block]
+        return _drawn([scenes[k] for k in block], [stages[k] for k in block], streams, side)
+
+    pictures: list[Tensor] = []
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            for finished in pool.map(finish, blocks):
+                pictures.append(finished)
+                watch(len(pictures) / len(blocks))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return torch.cat(pictures)
+
+
+def _drawn(
+    scenes: list[Sequence[int]], stages: list[int], streams: list[torch.Generator], side: int
+) -> Tensor:
+    most = max(map(len, scenes))
+    objects = torch.tensor([[*scene, *[-1] * (most - len(scene))] for scene in scenes])
+    shapes = torch.where(objects >= 0, objects // len(COLOURS), -1)
+    colours = objects[objects >= 0] % len(COLOURS)
+    solids, views = arrange(shapes, streams)
+    scene, picture, which = _staged([len(scene) for scene in scenes], stages)
+    shown = replace(solids.take(which), scene=picture)
+    return render(shown, colours[which], views.take(scene), side)
+
+
+def _staged(lengths: list[int], stages: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """The scene of every picture; and of every object in one: which picture, which of all objects."""
+    scene, picture, which = [], [], []
+    first = 0
+    for number, (length, count) in enumerate(zip(lengths, stages, strict=True)):
+        for shown in range(length - count + 1, length + 1):
+            picture += [len(scene)] * shown
+            which += range(first, first + shown)
+            scene.append(number)
+        first += length
+    return torch.tensor(scene), torch.tensor(picture), torch.tensor(which)
