@@ -18,6 +18,7 @@ from marmor.adaptation.methods import (
     Shot,
     SourceOnly,
 )
+from marmor.adaptation.methods.self_training import aligned
 
 ALL = [
     SourceOnly(),
@@ -28,6 +29,7 @@ ALL = [
     Mmd(),
     MeanTeacher(),
     AdaMatch(),
+    AdaMatch(rounds=5, balance=1.0),
     InfoMax(),
     Shot(),
 ]
@@ -202,6 +204,37 @@ def test_an_unsure_teacher_teaches_nothing():
         assert losses["sure"] == 0
         assert losses[told] == 0
     assert MeanTeacher().update(Small(), None, Sure(0.99), seen())["sure"] == 1
+
+
+def test_rounds_of_scaling_bring_the_shares_and_keep_the_order_within_a_class():
+    said = torch.rand(40, CLASSES, generator=torch.Generator().manual_seed(0)) * torch.tensor(
+        [1.0, 1.0, 0.1]
+    )
+    said = said / said.sum(1, keepdim=True)
+    shares = torch.tensor([0.2, 0.5, 0.3])
+    torch.testing.assert_close(aligned(said, shares, rounds=200).mean(0), shares, atol=1e-4, rtol=0)
+    once = said * shares / said.mean(0)
+    torch.testing.assert_close(aligned(said, shares, rounds=1), once / once.sum(1, keepdim=True))
+    ratios = aligned(said, shares, rounds=5) / said
+    odds = ratios[:, 1] / ratios[:, 0]
+    torch.testing.assert_close(odds, odds[:1].expand(40))
+    assert torch.equal(aligned(shares.expand(4, 3), shares, rounds=7), shares.expand(4, 3))
+
+
+def test_balance_pulls_towards_the_shares_of_the_source():
+    given = seen(progress=1.0)
+    plain, _, _ = step(AdaMatch(), given)
+    weighed, _, _ = step(AdaMatch(balance=2.0), given)
+    assert plain["uneven"] > 0
+    torch.testing.assert_close(weighed["loss"] - plain["loss"], 2 * plain["uneven"])
+    classifier = Small()
+    optimizer = torch.optim.SGD(classifier.parameters(), lr=0.01)
+    for _ in range(300):
+        optimizer.zero_grad()
+        losses = AdaMatch(balance=20.0).update(classifier, None, Small(seed=9), given)
+        losses["loss"].backward()
+        optimizer.step()
+    assert losses["uneven"] < 0.2 * plain["uneven"]
 
 
 def test_cdan_weights_sure_images_more_and_each_domain_by_one():

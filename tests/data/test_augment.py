@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from marmor.base.seeds import torch_stream
-from marmor.data.augment import augment, augment_boldly, lay_on_textures
+from marmor.data.augment import _Draw, _moved, augment, augment_boldly, lay_on_textures
 
 
 def images(count: int = 64):
@@ -40,3 +40,25 @@ def test_bold_images_stay_in_range_and_half_of_them_are_negatives():
     assert 0.4 < (middle < corner).float().mean() < 0.6
     mild = augment(images(400), torch_stream(0, "mild"))
     assert (mild[:, :, 12:16, 12:16].mean((1, 2, 3)) > mild[:, :, :3, :3].mean((1, 2, 3))).all()
+
+
+@pytest.mark.parametrize(("width", "columns"), [(0.5, 4), (1.0, 8), (1.5, 12)])
+def test_widths_make_shapes_narrower_and_wider(width, columns):
+    line = torch.full((5, 1, 32, 32), -1.0)
+    line[:, :, 4:28, 12:20] = 1.0
+    draw = _Draw(5, torch_stream(0, "bold"))
+    moved = _moved(line, draw, rotation=0.0, scale=0.0, shift=0.0, widths=(width, width))
+    middle = moved[:, 0, :, 16 - columns : 16 + columns]
+    assert ((middle[:, 16] > 0).sum(1) == columns).all()
+    assert ((moved[:, 0, :, 15] > 0).sum(1) == 24).all()
+    # What lies beside a narrow image is its mirror image.
+    assert (moved[:, 0, 16, 0] > 0).all() == (width < 0.6)
+
+
+def test_turned_shapes_lose_as_much_area_as_width():
+    across = torch.linspace(-1, 1, 64)
+    disc = torch.where(torch.hypot(across[:, None], across) < 0.3, 1.0, -1.0).expand(40, 1, 64, 64)
+    draw = _Draw(40, torch_stream(0, "bold"))
+    moved = _moved(disc, draw, rotation=1.5, scale=0.0, shift=0.0, widths=(0.8, 0.8))
+    area = (moved > 0).float().mean((1, 2, 3)) / (disc > 0).float().mean()
+    torch.testing.assert_close(area, torch.full((40,), 0.8), atol=0.05, rtol=0)

@@ -1,5 +1,7 @@
 """Augmentations for classifiers of digits: what changes an image's look and keeps its label."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -27,7 +29,9 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     return moved + draw.normal(moved) * draw.each(0.0, NOISE)
 
 
-def augment_boldly(images: Tensor, generator: torch.Generator) -> Tensor:
+def augment_boldly(
+    images: Tensor, generator: torch.Generator, widths: tuple[float, float] = (1.0, 1.0)
+) -> Tensor:
     """Changes that may lie between two places where digits are found, drawn per image.
 
     Wider affine maps, negatives (half of the images whole, some of all in single channels; French et
@@ -37,11 +41,12 @@ def augment_boldly(images: Tensor, generator: torch.Generator) -> Tensor:
     Args:
         images: (B, C, H, W) in [-1, 1].
         generator: the stream everything is drawn from.
+        widths: the narrowest and the widest that an image becomes, as a factor.
 
     Returns images of the same shape in [-1, 1].
     """
     draw = _Draw(len(images), generator)
-    moved = _moved(images, draw, rotation=0.3, scale=0.3, shift=0.15)
+    moved = _moved(images, draw, rotation=0.3, scale=0.3, shift=0.15, widths=widths)
     other = moved[torch.randperm(len(moved), generator=generator)].flip(3)
     moved = torch.lerp(moved, other, draw.each(0.0, 0.3) * draw.happens(0.3))
     turned = torch.where(draw.happens(0.5), -1.0, 1.0)
@@ -108,14 +113,23 @@ def _textures(shape: torch.Size, draw: _Draw) -> Tensor:
     return (colour + blotches + grain).sigmoid() * 2 - 1
 
 
-def _moved(images: Tensor, draw: _Draw, rotation: float, scale: float, shift: float) -> Tensor:
-    """Turned by up to ``rotation``, larger or smaller by ``scale``, moved by ``shift``."""
+def _moved(
+    images: Tensor,
+    draw: _Draw,
+    rotation: float,
+    scale: float,
+    shift: float,
+    widths: tuple[float, float] = (1.0, 1.0),
+) -> Tensor:
+    """Turned by up to ``rotation``, larger or smaller by ``scale``, moved by ``shift``, first made wider."""
     angle, zoom = draw.around() * rotation, 1 + draw.around() * scale
     place = draw.around(2) * shift
+    narrowest, widest = map(math.log, widths)
+    wide = (narrowest + (widest - narrowest) * (draw.around() + 1) / 2).exp()
     rows = torch.stack(
         [
-            torch.stack([angle.cos() / zoom, -angle.sin() / zoom, place[:, 0]], dim=1),
-            torch.stack([angle.sin() / zoom, angle.cos() / zoom, place[:, 1]], dim=1),
+            torch.stack([angle.cos() / zoom / wide, -angle.sin() / zoom / wide, place[:, 0]], 1),
+            torch.stack([angle.sin() / zoom, angle.cos() / zoom, place[:, 1]], 1),
         ],
         dim=1,
     )

@@ -37,6 +37,20 @@ def textured(images: Tensor, generator: torch.Generator) -> Tensor:
     return augment_boldly(lay_on_textures(images, generator), generator)
 
 
+WIDTHS = (0.4, 1.35)
+"""From condensed typefaces to wide ones."""
+
+
+def stretched(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Boldly changed, and narrower or wider."""
+    return augment_boldly(images, generator, WIDTHS)
+
+
+def textured_stretched(images: Tensor, generator: torch.Generator) -> Tensor:
+    """The same, half of the images on random textures first."""
+    return stretched(lay_on_textures(images, generator), generator)
+
+
 @dataclass(frozen=True)
 class Views:
     """How images are changed before a network sees them: source, target, and the target once more."""
@@ -98,6 +112,9 @@ PLANS: dict[str, Plan] = {
     "mmd": Plan(Mmd(), MILD),
     "mean-teacher": Plan(MeanTeacher(), BOLD),
     "adamatch": Plan(AdaMatch(), BOLD),
+    "adamatch-quotas": Plan(
+        AdaMatch(rounds=5, balance=1.0), Views(textured_stretched, augment, stretched)
+    ),
     "infomax": Plan(InfoMax(), BOLD),
     "shot": Plan(
         Shot(), Views(plain, augment, augment_boldly), start="source-augmented", epochs=2.0

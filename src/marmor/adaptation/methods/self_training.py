@@ -50,10 +50,16 @@ class AdaMatch(Method):
     The target's answers are scaled so that their mean over the batch is that of the source's; a
     pseudo-label counts where it is surer than ``confidence`` times the mean sureness on the source.
     Pseudo-labels are the average's; there is one view of the source and no interpolation of logits.
+
+    For a target known to show its classes as often as the source does, more ``rounds`` of scaling give
+    every class its share of the pseudo-labels (Sinkhorn & Knopp 1967, as Asano et al. 2020 label with it),
+    and ``balance`` weighs the divergence from the source's shares to those that the hard views are given.
     """
 
     weight: float = 1.0
     confidence: float = 0.9
+    rounds: int = 1
+    balance: float = 0.0
 
     def update(
         self, classifier: Classifier, opponent: nn.Module | None, teacher: Classifier, seen: Seen
@@ -62,16 +68,22 @@ class AdaMatch(Method):
         logits = classifier.logits(features)
         labelled = F.cross_entropy(logits, seen.labels)
         source = logits.detach().float().softmax(1)
-        easy = answers(teacher, seen.target)
-        aligned = easy * (source.mean(0) / easy.mean(0).clamp(min=1e-6))
-        aligned = aligned / aligned.sum(1, keepdim=True)
-        surest, pseudo = aligned.max(1)
+        shares = source.mean(0)
+        surest, pseudo = aligned(answers(teacher, seen.target), shares, self.rounds).max(1)
         sure = (surest > self.confidence * source.amax(1).mean()).float()
-        hard = classifier.logits(classifier.features(seen.strong))
+        hard = classifier.logits(classifier.features(seen.strong)).float()
         learned = (F.cross_entropy(hard, pseudo, reduction="none") * sure).mean()
+        given = hard.softmax(1).mean(0).clamp(min=1e-6)
+        uneven = (shares * (shares.clamp(min=1e-6) / given).log()).sum()
         ramp = 0.5 * (1 - math.cos(math.pi * min(1.0, 2 * seen.progress)))
-        loss = labelled + seen.strength * self.weight * ramp * learned
-        return {"loss": loss, "labelled": labelled, "pseudo": learned, "sure": sure.mean()}
+        extra = learned + self.balance * uneven
+        return {
+            "loss": labelled + seen.strength * self.weight * ramp * extra,
+            "labelled": labelled,
+            "pseudo": learned,
+            "uneven": uneven,
+            "sure": sure.mean(),
+        }
 
 
 @dataclass(frozen=True)
@@ -126,6 +138,14 @@ def uninformed(classifier: Classifier, teacher: Classifier, seen: Seen, pseudo: 
     hard = F.cross_entropy(classifier.logits(classifier.features(seen.strong)), taught)
     loss = unsure - balance + pseudo * hard
     return {"loss": loss, "unsure": unsure, "balance": balance, "pseudo": hard}
+
+
+def aligned(probabilities: Tensor, shares: Tensor, rounds: int) -> Tensor:
+    """Probabilities (B, classes), scaled by class until their mean is nearly ``shares`` (classes,)."""
+    for _ in range(rounds):
+        probabilities = probabilities * (shares / probabilities.mean(0).clamp(min=1e-6))
+        probabilities = probabilities / probabilities.sum(1, keepdim=True)
+    return probabilities
 
 
 @torch.no_grad()
