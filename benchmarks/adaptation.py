@@ -81,7 +81,7 @@ def random_pair(images: int, target: int) -> Pair:
         return torch.randint(256, (count, 3, 28, 28), generator=generator, dtype=torch.uint8)
 
     labels = {"class": torch.randint(CLASSES, (images,), generator=generator)}
-    source = ImageSet(pixels(images), labels, tuple("0123456789"))
+    source = ImageSet(pixels(images), labels, {"class": tuple("0123456789")})
     hidden = ImageSet(pixels(target))
     return Pair(
         source,

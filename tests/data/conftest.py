@@ -40,6 +40,6 @@ def labelled(pixels) -> Callable[..., ImageSet]:
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
         images = torch.from_numpy(pixels(len(labels), channels, size, size, seed=seed))
         names = tuple(str(k) for k in range(len(counts)))
-        return ImageSet(images, {"class": labels[order]}, names)
+        return ImageSet(images, {"class": labels[order]}, {"class": names})
 
     return make

@@ -24,22 +24,46 @@ def test_images_of_another_type_or_shape_are_refused(images):
         ImageSet(images)
 
 
+TWO = {"class": ("a", "b")}
+
+
 @pytest.mark.parametrize(
-    ("labels", "class_names", "words"),
+    ("labels", "vocabulary", "words"),
     [
-        ({"class": torch.tensor([0, 1, 2])}, ("a", "b", "c"), r"\(2,\)"),
-        ({"class": torch.tensor([0, 2])}, ("a", "b"), "expected 0 to 1"),
-        ({"class": torch.tensor([-1, 0])}, ("a", "b"), "from -1"),
-        ({"class": torch.tensor([0.0, 1.0])}, ("a", "b"), "int64"),
-        ({"class": torch.tensor([0, 1])}, (), "together"),
-        ({}, ("a",), "together"),
-        ({"class": torch.tensor([0, 1])}, ("a", "a"), "repeat"),
-        ({"text": torch.tensor([0, 1])}, ("a", "b"), "expected 'class'"),
+        ({"class": torch.tensor([0, 1, 2])}, {"class": ("a", "b", "c")}, r"\(2,\)"),
+        ({"class": torch.tensor([0, 2])}, TWO, "expected 0 to 1"),
+        ({"class": torch.tensor([-1, 0])}, TWO, "from -1"),
+        ({"class": torch.tensor([0.0, 1.0])}, TWO, "int64"),
+        ({"class": torch.tensor([0, 1])}, {}, "names for"),
+        ({}, TWO, "names for"),
+        ({"class": torch.tensor([0, 1])}, {"class": ("a", "a")}, "repeat"),
+        ({"class": torch.tensor([0, 1])}, {"class": ()}, "missing"),
+        ({"text": torch.tensor([0, 1])}, TWO, "names for"),
+        ({"objects": torch.zeros(2, 3, dtype=torch.bool)}, {"objects": ("a", "b")}, r"\(2, 2\)"),
     ],
 )
-def test_labels_that_do_not_fit_are_refused(labels, class_names, words):
+def test_labels_that_do_not_fit_are_refused(labels, vocabulary, words):
     with pytest.raises(ValueError, match=words):
-        ImageSet(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), labels, class_names)
+        ImageSet(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), labels, vocabulary)
+
+
+def test_labels_may_be_one_value_or_a_set_of_values():
+    labels = {
+        "class": torch.tensor([0, 1, 1]),
+        "domain": torch.tensor([0, 0, 1]),
+        "objects": torch.eye(3, 4, dtype=torch.bool),
+    }
+    names = {"class": ("0", "1"), "domain": ("real", "drawn"), "objects": tuple("abcd")}
+    pixels = torch.arange(48, dtype=torch.uint8).reshape(3, 1, 4, 4)
+    images = ImageSet(pixels, labels, names)
+    assert images.class_names == ("0", "1")
+    taken = images.take([2, 0])
+    assert torch.equal(taken.labels["objects"], labels["objects"][[2, 0]])
+    assert taken.vocabulary == names
+    assert images.unlabelled().labels == images.unlabelled().vocabulary == {}
+    renamed = replace(images, vocabulary={**names, "domain": ("real", "made")})
+    moved = replace(images, labels={**labels, "objects": labels["objects"].roll(1, 1)})
+    assert len({part.fingerprint() for part in (images, renamed, moved)}) == 3
 
 
 def test_names_are_one_an_image():
@@ -147,7 +171,7 @@ def test_fingerprint_changes_with_pixels_labels_and_class_names_only(labelled):
     variants = [
         replace(images, images=pixel),
         replace(images, labels=labels),
-        replace(images, class_names=("0", "2")),
+        replace(images, vocabulary={"class": ("0", "2")}),
         replace(images, images=images.images.reshape(4, 1, 4, 9)),
         images.unlabelled(),
     ]
@@ -163,12 +187,12 @@ def test_fingerprint_does_not_depend_on_memory_layout_or_process(labelled):
     program = (
         "import torch; from marmor.data import ImageSet;"
         "print(ImageSet(torch.arange(72, dtype=torch.uint8).reshape(2, 1, 6, 6),"
-        "{'class': torch.tensor([0, 1])}, ('a', 'b')).fingerprint())"
+        "{'class': torch.tensor([0, 1])}, {'class': ('a', 'b')}).fingerprint())"
     )
     here = ImageSet(
         torch.arange(72, dtype=torch.uint8).reshape(2, 1, 6, 6),
         {"class": torch.tensor([0, 1])},
-        ("a", "b"),
+        {"class": ("a", "b")},
     )
     there = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -61,7 +61,9 @@ def test_seed_decides(labelled, photos):
 
 def test_count_repeats_every_digit_on_other_backgrounds(photos):
     digits = ImageSet(
-        torch.zeros(4, 1, 6, 6, dtype=torch.uint8), {"class": torch.arange(4)}, tuple("abcd")
+        torch.zeros(4, 1, 6, 6, dtype=torch.uint8),
+        {"class": torch.arange(4)},
+        {"class": tuple("abcd")},
     )
     made = make_mnist_m(digits, photos, seed=0, count=10)
     labels = made.labels["class"]

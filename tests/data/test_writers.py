@@ -14,7 +14,7 @@ from marmor.data import read, write, write_splits
 @pytest.mark.parametrize("channels", [1, 3])
 def test_round_trip(tmp_path, labelled, out, channels):
     images = labelled(7, 3, 2, channels=channels)
-    images = replace(images, class_names=("zebra", "ant", "10"))
+    images = replace(images, vocabulary={"class": ("zebra", "ant", "10")})
     write(images, tmp_path / out)
     back = read(str(tmp_path / out))
     assert torch.equal(back.images, images.images)

@@ -16,7 +16,7 @@ def blobs(count: int, seed: int) -> ImageSet:
     images = torch.randint(0, 60, (count, 3, 16, 16), generator=stream, dtype=torch.uint8)
     for index, label in enumerate(labels.tolist()):
         images[index, :, 5:11, 5 * label : 5 * label + 6] += 180
-    return ImageSet(images, {"class": labels}, ("left", "middle", "right"))
+    return ImageSet(images, {"class": labels}, {"class": ("left", "middle", "right")})
 
 
 @pytest.fixture(scope="session")

@@ -156,7 +156,7 @@ def test_held_out_digits_are_left_out_of_what_is_made(
 ) -> None:
     stream = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 255, (8, 1, 12, 12), generator=stream, dtype=torch.uint8)
-    everything = ImageSet(pixels, {"class": torch.arange(8) % 2}, ("0", "1"))
+    everything = ImageSet(pixels, {"class": torch.arange(8) % 2}, {"class": ("0", "1")})
     write_splits({"train": everything, "test": everything.take([2, 7])}, tmp_path / "all.npz")
     held = {"train": everything.take([0, 1]), "test": everything.take([2, 5])}
     write_splits(held, tmp_path / "held.npz")

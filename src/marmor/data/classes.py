@@ -41,7 +41,7 @@ def class_indices(labels: Sequence[str], class_names: Sequence[str], where: str)
 
 def require_classes(images: ImageSet, at_least: int = 2) -> None:
     """UserError unless ``images`` is labelled and shows ``at_least`` different classes."""
-    if not images.labels:
+    if not images.class_names:
         raise UserError(
             "the images have no labels, and this needs them; give class sub-folders, "
             "a train.csv, <class>_<n>.png names or an .npz with labels."

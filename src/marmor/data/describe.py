@@ -30,7 +30,7 @@ def describe(images: ImageSet) -> dict[str, Any]:
 
 
 def _counts(images: ImageSet) -> dict[str, int]:
-    if not images.labels:
+    if not images.class_names:
         return {}
     counts = images.labels["class"].bincount(minlength=len(images.class_names))
     return dict(zip(images.class_names, counts.tolist(), strict=True))

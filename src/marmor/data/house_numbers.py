@@ -71,7 +71,7 @@ def make_house_numbers(
         watch(min(1.0, BLOCK * len(blocks) / count))
     images, digits = (torch.cat(parts)[:count] for parts in zip(*blocks, strict=True))
     note = f"Synthetic house numbers in {len(glyphs().masks)} typefaces, seed {seed}."
-    return ImageSet(images, {"class": digits}, tuple("0123456789"), notes=(note,))
+    return ImageSet(images, {"class": digits}, {"class": tuple("0123456789")}, notes=(note,))
 
 
 def _block(seed: int, index: int) -> tuple[Tensor, Tensor]:

@@ -12,14 +12,18 @@ from marmor.base.errors import UserError
 from marmor.base.seeds import torch_stream
 from marmor.data.squares import centre, resize_note, size_text, to_squares
 
+CLASS = "class"
+"""The column of labels that most commands read."""
+
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """Images in memory with their labels; never changed in place, every method returns a new set.
 
     ``images``: uint8 (N, C, H, W), C is 1 (grey) or 3 (RGB).
-    ``labels``: ``{"class": int64 (N,)}`` with values 0 … len(class_names) - 1; empty: unlabelled.
-    ``class_names``: what the values stand for; () when unlabelled.
+    ``labels``: columns by name, each int64 (N,), one of K values an image, or bool (N, K), any of them; none:
+    unlabelled. ``class`` is the column that most commands read.
+    ``vocabulary``: for each column, what its K values stand for.
     ``names``: the file names, one an image, or ().
     ``notes``: what a reader or a maker changed, one sentence each.
 
@@ -29,13 +33,13 @@ class ImageSet:
 
     images: Tensor
     labels: dict[str, Tensor] = field(default_factory=dict)
-    class_names: tuple[str, ...] = ()
+    vocabulary: dict[str, tuple[str, ...]] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_images(self.images)
-        _check_labels(self.labels, self.class_names, len(self.images))
+        _check_labels(self.labels, self.vocabulary, len(self.images))
         if self.names and len(self.names) != len(self.images):
             raise ValueError(f"{len(self.names)} names for {len(self.images)} images")
 
@@ -46,6 +50,11 @@ class ImageSet:
     def size(self) -> tuple[int, int]:
         """(H, W) in pixels."""
         return self.images.shape[2], self.images.shape[3]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the values of the column ``class`` stand for; () where there is none."""
+        return self.vocabulary.get(CLASS, ())
 
     @property
     def channels(self) -> int:
@@ -64,7 +73,7 @@ class ImageSet:
 
     def unlabelled(self) -> "ImageSet":
         """The images alone. File names go too: ``cat/1.png`` and ``3_12.png`` tell the class."""
-        return replace(self, labels={}, class_names=(), names=())
+        return replace(self, labels={}, vocabulary={}, names=())
 
     def resized(self, size: int) -> "ImageSet":
         """Centre-cropped to a square, then antialiased bilinear to ``size`` × ``size``; noted.
@@ -136,12 +145,13 @@ class ImageSet:
         return self.take((~held).nonzero().flatten()), self.take(held.nonzero().flatten())
 
     def fingerprint(self) -> str:
-        """32 hex digits for images, labels and class names together, the same on every machine."""
+        """32 hex digits for images, labels and what they stand for together, the same on every machine."""
+        others = {name: list(v) for name, v in self.vocabulary.items() if name != CLASS}
         header = {
             "images": list(self.images.shape),
             "labels": sorted(self.labels),
             "class_names": list(self.class_names),
-        }
+        } | others
         digest = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=16)
         digest.update(self.images.contiguous().numpy().data)
         for column in sorted(self.labels):
@@ -149,9 +159,9 @@ class ImageSet:
         return digest.hexdigest()
 
     def _members_by_class(self) -> list[Tensor]:
-        if not self.labels:
+        if CLASS not in self.labels:
             return [torch.arange(len(self))]
-        values = self.labels["class"]
+        values = self.labels[CLASS]
         return [(values == k).nonzero().flatten() for k in range(len(self.class_names))]
 
 
@@ -169,20 +179,26 @@ def _check_images(images: Tensor) -> None:
         raise ValueError(f"images of shape {tuple(images.shape)} have no pixels")
 
 
-def _check_labels(labels: dict[str, Tensor], class_names: tuple[str, ...], count: int) -> None:
-    if set(labels) - {"class"}:
-        raise ValueError(f"label columns are {sorted(labels)}, expected 'class' or none")
-    if bool(labels) != bool(class_names):
-        raise ValueError("labels and class names come together or not at all")
-    if len(set(class_names)) != len(class_names):
-        raise ValueError(f"class names repeat: {class_names}")
-    for values in labels.values():
+def _check_labels(
+    labels: dict[str, Tensor], vocabulary: dict[str, tuple[str, ...]], count: int
+) -> None:
+    if set(labels) != set(vocabulary):
+        raise ValueError(
+            f"label columns are {sorted(labels)}, but there are names for {sorted(vocabulary)}"
+        )
+    for column, values in labels.items():
+        names = vocabulary[column]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"names of {column} are missing or repeat: {names}")
+        if values.dtype == torch.bool and values.shape == (count, len(names)):
+            continue
         if values.dtype != torch.int64 or values.shape != (count,):
             raise ValueError(
-                f"labels are {values.dtype} {tuple(values.shape)}, expected torch.int64 ({count},)"
+                f"labels of {column} are {values.dtype} {tuple(values.shape)}, expected "
+                f"torch.int64 ({count},) or torch.bool ({count}, {len(names)})"
             )
-        if count and not 0 <= int(values.min()) <= int(values.max()) < len(class_names):
+        if count and not 0 <= int(values.min()) <= int(values.max()) < len(names):
             raise ValueError(
-                f"labels run from {values.min()} to {values.max()}, "
-                f"expected 0 to {len(class_names) - 1}"
+                f"labels of {column} run from {values.min()} to {values.max()}, "
+                f"expected 0 to {len(names) - 1}"
             )

@@ -19,7 +19,7 @@ def join(parts: Sequence[ImageSet]) -> ImageSet:
     if any(part.channels == 3 for part in parts):
         first, *others = (part if part.channels == 3 else part.colour() for part in parts)
     for part in others:
-        if part.class_names != first.class_names or part.size != first.size:
+        if part.vocabulary != first.vocabulary or part.size != first.size:
             raise UserError(
                 "sets that are joined need the same classes and the same size, but one has "
                 f"{_kind(first)} and another {_kind(part)}; rename the classes, or pass --size."
@@ -28,7 +28,7 @@ def join(parts: Sequence[ImageSet]) -> ImageSet:
     return ImageSet(
         images=torch.cat([part.images for part in every]),
         labels={key: torch.cat([part.labels[key] for part in every]) for key in first.labels},
-        class_names=first.class_names,
+        vocabulary=first.vocabulary,
         notes=tuple(dict.fromkeys(note for part in every for note in part.notes)),
     )
 

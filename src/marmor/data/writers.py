@@ -45,7 +45,7 @@ def write_splits(splits: dict[str, ImageSet], out: Path) -> None:
     """
     for split in splits:
         check_split(split)
-    labelled = {part.class_names for part in splits.values() if part.labels}
+    labelled = {part.class_names for part in splits.values() if part.class_names}
     if len(labelled) > 1:
         raise UserError(
             f"the splits {', '.join(splits)} have different class names; give sets of the same "
@@ -62,7 +62,7 @@ def _write_npz(parts: dict[str, ImageSet], out: Path) -> None:
     arrays: dict[str, np.ndarray] = {}
     for prefix, part in parts.items():
         arrays[f"{prefix}images"] = part.images.permute(0, 2, 3, 1).numpy()
-        if part.labels:
+        if part.class_names:
             arrays[f"{prefix}labels"] = part.labels["class"].numpy()
             arrays["class_names"] = np.array(part.class_names)
         if part.names:
@@ -82,7 +82,7 @@ def _write_folder(parts: dict[str, ImageSet], out: Path) -> None:
             paths = [folder / "data" / file for file in files]
             list(pool.map(_write_png, part.images, paths))
             _write_csv(part, files, folder / f"{split}.csv")
-            if part.labels:
+            if part.class_names:
                 classes = json.dumps(part.class_names, ensure_ascii=False)
                 (folder / CLASSES_FILE).write_text(classes + "\n", encoding="utf-8")
 
@@ -95,7 +95,7 @@ def _write_png(image: Tensor, path: Path) -> None:
 def _write_csv(part: ImageSet, files: list[str], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        if part.labels:
+        if part.class_names:
             rows.writerow(HEADERS[0])
             classes = [part.class_names[label] for label in part.labels["class"].tolist()]
             rows.writerows(zip(files, classes, strict=True))

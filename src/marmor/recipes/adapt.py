@@ -249,7 +249,7 @@ def _target_as_source(pair: Pair) -> Pair:
     train, val = pair.truth.train, pair.truth.val
     assert train is not None
     assert val is not None
-    held = replace(pair.target_val, labels={"class": val}, class_names=pair.class_names)
+    held = replace(pair.target_val, labels={"class": val}, vocabulary={"class": pair.class_names})
     return replace(pair, source=train, source_val=held)
 
 

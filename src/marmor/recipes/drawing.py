@@ -145,7 +145,7 @@ def as_images(drawn: list[Drawn], generator: Generator) -> ImageSet:
     return ImageSet(
         images=images,
         labels={"class": torch.tensor(asked)},
-        class_names=generator.class_names,
+        vocabulary={"class": generator.class_names},
     )
 
 

@@ -88,7 +88,7 @@ def load_pair(source: str, target: str, size: int | None, seed: int) -> Pair:
             sets["train"], sets["val"] = _parted(sets["train"], HELD_OUT, seed, "held out")
             notes.append(f"{who}: no val split; a tenth of its training images is held out.")
     require_classes(sources["val"], at_least=1)
-    known = {name: images if images.labels else None for name, images in targets.items()}
+    known = {name: images if images.class_names else None for name, images in targets.items()}
     return Pair(
         sources["train"],
         sources["val"],
@@ -146,7 +146,7 @@ def _matched(sets: Splits, names: tuple[str, ...], spec: str) -> tuple[Splits, l
     Where no class is the source's, what looked like labels were file names; where only some are not,
     UserError.
     """
-    labelled = {split: images for split, images in sets.items() if images.labels}
+    labelled = {split: images for split, images in sets.items() if images.class_names}
     shown = {split: _shown(images) for split, images in labelled.items()}
     every = dict.fromkeys(name for found in shown.values() for name in found)
     unknown = [name for name in every if name not in names]
@@ -176,4 +176,6 @@ def _shown(images: ImageSet) -> list[str]:
 
 def _renamed(images: ImageSet, names: tuple[str, ...]) -> ImageSet:
     places = torch.tensor([names.index(n) if n in names else -1 for n in images.class_names])
-    return replace(images, labels={"class": places[images.labels["class"]]}, class_names=names)
+    return replace(
+        images, labels={"class": places[images.labels["class"]]}, vocabulary={"class": names}
+    )

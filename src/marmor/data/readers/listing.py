@@ -47,12 +47,13 @@ def load_listing(listing: Listing, size: int | None) -> ImageSet:
     if size is None:
         _check_one_size(listing, loaded)
     images, channel_notes = _stack([image.pixels for image in loaded])
-    labels = {}
+    labels, vocabulary = {}, {}
     if listing.labels is not None:
         where = str(listing.tree.root)
         labels["class"] = class_indices(listing.labels, listing.class_names, where)
+        vocabulary["class"] = listing.class_names
     notes = (*listing.notes, *_remarks(loaded), *channel_notes, *_resized(loaded, size))
-    return ImageSet(images, labels, listing.class_names, listing.names, notes)
+    return ImageSet(images, labels, vocabulary, listing.names, notes)
 
 
 def _load(tree: Tree, name: str, size: int | None) -> _Loaded:

@@ -37,7 +37,8 @@ def read_npz(path: Path, split: str) -> ImageSet:
                 f"{path} has {len(names)} names for {len(images)} images; make it again."
             )
     notes = () if prefix else without_splits(split)
-    return ImageSet(images, labels, class_names, names, (*notes, *_dark(images)))
+    vocabulary = {"class": class_names} if labels else {}
+    return ImageSet(images, labels, vocabulary, names, (*notes, *_dark(images)))
 
 
 class _Arrays(Mapping[str, np.ndarray]):

@@ -131,7 +131,7 @@ def _digit_set(images: Tensor, labels: Tensor, path: Path) -> ImageSet:
             f"{path} has labels from {labels.min()} to {labels.max()}, expected the digits 0 to 9; "
             "give other classes as .npz or as folders."
         )
-    return ImageSet(images.contiguous(), {"class": labels}, _DIGITS)
+    return ImageSet(images.contiguous(), {"class": labels}, {"class": _DIGITS})
 
 
 def _idx_file(folder: Path, word: str, content: str) -> Path | None:
