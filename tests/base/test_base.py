@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from marmor.base.conditions import ClassLabel, drop_each, none_of
+from marmor.base.conditions import ClassLabel, ObjectSet, drop_each, none_of
 from marmor.base.errors import UserError, unknown_name
 from marmor.base.files import atomic, inside, read_json, write_json
 from marmor.base.pixels import to_bytes, to_unit
@@ -82,6 +82,22 @@ def test_labels_are_dropped_per_sample_and_per_condition() -> None:
     both = (none["digit"] & none["domain"]).float().mean().item()
     assert both == pytest.approx(0.01, abs=0.004)
     assert values["digit"].sum() == 0
+
+
+def test_sets_are_dropped_whole_and_none_is_not_the_empty_set() -> None:
+    kind = ObjectSet(3)
+    asked = torch.tensor([[True, False, True], [False, False, False]])
+    values = kind.encode(asked)
+    assert values.tolist() == [[1, 0, 1, 0], [0, 0, 0, 0]]
+    assert kind.none(2).tolist() == [[0, 0, 0, 1]] * 2
+    assert kind.drop(values, torch.tensor([True, False])).tolist() == [[0, 0, 0, 1], [0, 0, 0, 0]]
+    many = kind.encode(torch.ones(20_000, 3, dtype=torch.bool))
+    kinds = {"objects": kind, "class": ClassLabel(2)}
+    given = {"objects": many, "class": torch.zeros(20_000, dtype=torch.int64)}
+    dropped = drop_each(kinds, given, 0.1, torch.Generator().manual_seed(0))
+    gone = dropped["objects"][:, -1] == 1
+    assert gone.float().mean().item() == pytest.approx(0.1, abs=0.01)
+    assert (dropped["objects"][:, :3].sum(1) == torch.where(gone, 0.0, 3.0)).all()
 
 
 def test_none_of_every_condition() -> None:

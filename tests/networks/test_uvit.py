@@ -3,12 +3,14 @@
 import pytest
 import torch
 
+from marmor.base.conditions import ClassLabel, ObjectSet
+from marmor.networks.layers import ObjectVectors
 from marmor.networks.uvit import Attention, UViT
 
 
 def network(shape=(3, 28, 28), **options) -> UViT:
     torch.manual_seed(0)
-    return UViT(shape, {"class": 4}, channels=16, width=32, **options)
+    return UViT(shape, {"class": ClassLabel(4)}, channels=16, width=32, **options)
 
 
 def stirred(net: UViT) -> UViT:
@@ -115,3 +117,26 @@ def test_class_maps_act_at_their_place_on_their_class_alone() -> None:
             assert change[0].max() == 0
             assert change[1, 4:6, 24:26].max() > 0.01
             assert change[1, :, far].max() == 0
+
+
+def test_a_set_is_the_sum_of_its_objects_beside_a_class() -> None:
+    torch.manual_seed(0)
+    kinds = {"objects": ObjectSet(5), "class": ClassLabel(4)}
+    net = stirred(UViT((3, 8, 8), kinds, channels=16, width=32))
+    x, t, conditions = inputs((3, 8, 8))
+    objects = ObjectSet(5)
+    some = objects.encode(torch.eye(3, 5, dtype=torch.bool) | (torch.arange(5) == 4))
+    vectors = net.labels["objects"]
+    assert isinstance(vectors, ObjectVectors)
+    torch.testing.assert_close(vectors(some)[1], vectors.weight[1] + vectors.weight[4])
+
+    def drawn(values):
+        return net(x, t, conditions | {"objects": values})
+
+    empty = objects.encode(torch.zeros(3, 5, dtype=torch.bool))
+    outputs = [drawn(values) for values in (some, some.flip(0), empty, objects.none(3))]
+    for one in range(4):
+        for other in range(one):
+            assert not torch.allclose(outputs[one], outputs[other], atol=1e-4)
+    maps = dict(net.token_maps.named_parameters())
+    assert set(maps) == {"scales.class", "shifts.class"}

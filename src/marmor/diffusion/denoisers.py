@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from marmor.base.conditions import Condition, Conditions
+from marmor.base.conditions import Conditions, Kinds
 from marmor.diffusion.predictions import Estimate, Prediction, levels
 from marmor.diffusion.schedules import Schedule
 
@@ -23,7 +23,7 @@ class Denoiser(nn.Module):
         network: nn.Module,
         schedule: Schedule,
         prediction: Prediction,
-        kinds: dict[str, Condition],
+        kinds: Kinds,
     ) -> None:
         super().__init__()
         self.network = network

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from marmor.base.conditions import Condition, Conditions, none_of
+from marmor.base.conditions import Conditions, Kinds, none_of
 from marmor.diffusion.denoisers import Denoise
 from marmor.diffusion.predictions import Estimate, ImagePrediction, levels
 from marmor.diffusion.schedules import Schedule
@@ -38,9 +38,7 @@ class Guidance:
         return self.scale != 1 and self.low <= t <= self.high
 
 
-def guide(
-    denoise: Denoise, kinds: dict[str, Condition], guidance: Guidance, schedule: Schedule
-) -> Denoise:
+def guide(denoise: Denoise, kinds: Kinds, guidance: Guidance, schedule: Schedule) -> Denoise:
     """A denoiser that runs both halves of guidance in one batch. All images share one time."""
 
     def guided(x: Tensor, t: Tensor, conditions: Conditions) -> Estimate:

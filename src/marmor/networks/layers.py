@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from marmor.base.conditions import Conditions
+from marmor.base.conditions import ClassLabel, Conditions, Kinds, ObjectSet
 
 
 class Matrix(nn.Module):
@@ -72,6 +72,30 @@ class Modulation(nn.Linear):
         return self(embedding).chunk(self.parts, dim=1)
 
 
+class ObjectVectors(nn.Module):
+    """One learned vector for each object and one for "none"; of a set their sum."""
+
+    def __init__(self, objects: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(objects + 1, width))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(B, objects + 1), as ``ObjectSet`` encodes them → (B, width)."""
+        return values @ self.weight
+
+
+def condition_vectors(kinds: Kinds, width: int) -> nn.ModuleDict:
+    """For each condition, what turns its encoded values into vectors (B, width)."""
+    return nn.ModuleDict(
+        {
+            name: ObjectVectors(kind.size, width)
+            if isinstance(kind, ObjectSet)
+            else nn.Embedding(kind.size + 1, width)
+            for name, kind in kinds.items()
+        }
+    )
+
+
 class ClassMaps(nn.Module):
     """A learned scale and shift at every place and channel, for each value of each condition.
 
@@ -79,13 +103,16 @@ class ClassMaps(nn.Module):
     class is, and what it does to what lies under it, need not be found by attention. Products matter:
     a digit of MNIST-M inverts its background (docs/digits.md has the gain). Starts as the identity.
 
+    Sets of objects have none: an object may lie anywhere.
+
     Args:
-        classes: how many values each condition has, by its name; one more is kept for "none".
+        kinds: the conditions by name; each class has a row, and "none".
         shape: of one input.
     """
 
-    def __init__(self, classes: dict[str, int], shape: Sequence[int]) -> None:
+    def __init__(self, kinds: Kinds, shape: Sequence[int]) -> None:
         super().__init__()
+        classes = {n: kind.size for n, kind in kinds.items() if isinstance(kind, ClassLabel)}
         self.shape = tuple(shape)
         size = math.prod(shape)
         self.scales = nn.ParameterDict({n: torch.zeros(k + 1, size) for n, k in classes.items()})

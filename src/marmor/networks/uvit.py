@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from marmor.base.conditions import Conditions
+from marmor.base.conditions import Conditions, Kinds
 from marmor.networks.layers import (
     ClassMaps,
     Matrix,
@@ -22,6 +22,7 @@ from marmor.networks.layers import (
     Modulation,
     TimeFeatures,
     channel_norm,
+    condition_vectors,
     norm,
 )
 
@@ -103,7 +104,7 @@ class UViT(nn.Module):
 
     Args:
         image_shape: (C, H, W) of the images; H and W multiples of 4.
-        classes: how many values each condition has, by the condition's name.
+        kinds: the conditions by name.
         channels: width of the convolutions at half resolution.
         width: width of the tokens.
         mixers: one letter a block, "m" for token mixing, "a" for attention.
@@ -113,7 +114,7 @@ class UViT(nn.Module):
     def __init__(
         self,
         image_shape: Sequence[int],
-        classes: dict[str, int],
+        kinds: Kinds,
         channels: int = 64,
         width: int = 128,
         mixers: str = "mama",
@@ -129,9 +130,9 @@ class UViT(nn.Module):
         self.time = nn.Sequential(
             TimeFeatures(64), nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width)
         )
-        self.labels = nn.ModuleDict({n: nn.Embedding(k + 1, width) for n, k in classes.items()})
-        self.token_maps = ClassMaps(classes, (tokens, width))
-        self.half_maps = ClassMaps(classes, half_shape)
+        self.labels = condition_vectors(kinds, width)
+        self.token_maps = ClassMaps(kinds, (tokens, width))
+        self.half_maps = ClassMaps(kinds, half_shape)
         self.positions = nn.Parameter(torch.randn(tokens, width) * 0.02)
 
         self.stem = MatrixConv(4 * pixels, channels)
@@ -148,7 +149,7 @@ class UViT(nn.Module):
         self.head = MatrixConv(channels, 4 * pixels, zero=True)
 
     def forward(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
-        """x (B, C, H, W), t (B,) in [0, 1], class indices (B,) by name → (B, C, H, W)."""
+        """x (B, C, H, W), t (B,) in [0, 1], encoded conditions by name → (B, C, H, W)."""
         embedding = self.time(t)
         for name, label in self.labels.items():
             embedding = embedding + label(conditions[name])

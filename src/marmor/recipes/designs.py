@@ -112,7 +112,7 @@ def fading_guidance(images: int) -> float:
 
 def _uvit(shape: Shape, classes: int) -> Denoiser:
     kinds: dict[str, Condition] = {"class": ClassLabel(classes)} if classes else {}
-    network = UViT(shape, {name: kind.size for name, kind in kinds.items()})
+    network = UViT(shape, kinds)
     return Denoiser(network, Flow(), PreconditionedPrediction(), kinds)
 
 

@@ -87,13 +87,14 @@ class Diffusion:
         """Images, noise, times and labels of one step; the same for the same (seed, step)."""
         stream = torch_stream(self.seed, "train", step)
         chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)
-        labels = {name: self.data.labels[name][chosen] for name in self.module.kinds}
+        kinds = self.module.kinds
+        labels = {n: kind.encode(self.data.labels[n][chosen]) for n, kind in kinds.items()}
         image = to_unit(self.data.images[chosen])
         return {
             "image": image,
             "noise": torch.randn(image.shape, generator=stream),
             "time": self.design.times.draw(self.batch_size, stream),
-            **drop_each(self.module.kinds, labels, LABEL_DROPOUT, stream),
+            **drop_each(kinds, labels, LABEL_DROPOUT, stream),
         }
 
     def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
