@@ -35,7 +35,8 @@ class AdaptSettings:
         source: labelled images, an embedded name or a path.
         target: images whose labels, if there are any, only the table reads.
         method: best, or one of source-augmented, dann, dann-augmented, cdan, coral, mmd, mean-teacher,
-            adamatch, infomax, shot; several with commas, the first the run's own; all for every one.
+            adamatch, adamatch-quotas (classes as frequent as in the source), infomax, shot; several with
+            commas, the first the run's own; all for every one.
         run: the run folder to write.
         seeds: how often everything is trained, for the intervals.
         seed: the first of them.
