@@ -18,6 +18,7 @@ from marmor.data.scenes import (
     make_scenes,
     making,
     read_lists,
+    read_scenes,
     write_scenes,
 )
 from marmor.data.scenes.arranging import GAP, LEAST_SEEN, arrange, standing
@@ -294,3 +295,29 @@ def test_objects_that_cannot_be_drawn_are_told(tmp_path):
     lists = read_lists(written(tmp_path / "spec", objects=objects, train=train))
     with pytest.raises(UserError, match="pink cone cannot be drawn"):
         write_scenes(lists, tmp_path / "made", seed=0, side=24, watch=lambda share: None)
+
+
+def test_scenes_are_read_with_what_they_show(tmp_path):
+    lists = read_lists(written(tmp_path / "spec"))
+    write_scenes(lists, tmp_path / "made", seed=0, side=24, watch=lambda share: None)
+    images = read_scenes(tmp_path / "made", None)
+    assert images.vocabulary == {"objects": OBJECTS}
+    assert images.class_names == ()
+    shown = [row.nonzero().flatten().tolist() for row in images.labels["objects"]]
+    assert shown == [[1], [1, 8], [OBJECTS.index("cyan cylinder")]]
+    assert torch.equal(images.images[1], make_scenes([[1, 8]], seed=0, side=24)[0])
+    (tmp_path / "made" / "iclevr" / "other.png").unlink()
+    with pytest.raises(UserError, match=r"1 pictures that are not in .*other\.png"):
+        read_scenes(tmp_path / "made", None)
+
+
+def test_wide_pictures_are_squashed_not_cropped(tmp_path):
+    wide = np.zeros((24, 48, 3), dtype=np.uint8)
+    wide[:, :6] = 255  # would be cut off
+    spec = written(tmp_path / "spec", train={"a.png": ["red cube"]})
+    Image.fromarray(wide).save(spec / "a.png")
+    images = read_scenes(spec, 24)
+    assert images.size == (24, 24)
+    assert images.images[0, 0, :, 0].min() > 250
+    assert images.images[0, 0, :, 6:].max() < 5
+    assert "Squashed" in images.notes[0]

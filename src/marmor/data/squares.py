@@ -35,10 +35,16 @@ def to_squares(images: Tensor, size: int) -> Tensor:
     return torch.cat([_resize(part, size) for part in cropped.split(block)])
 
 
-def resize_note(sizes: set[tuple[int, int]], size: int) -> str:
-    """The sentence that says what ``to_squares`` did to images of these (H, W)."""
+def squashed(images: Tensor, size: int) -> Tensor:
+    """uint8 (N, C, H, W) → uint8 (N, C, size, size), the whole of each image: nothing is cut off."""
+    return images if images.shape[2:] == (size, size) else _resize(images, size)
+
+
+def resize_note(sizes: set[tuple[int, int]], size: int, cropped: bool = True) -> str:
+    """The sentence that says what ``to_squares``, or ``squashed``, did to images of these (H, W)."""
     origin = size_text(*sizes) if len(sizes) == 1 else f"{len(sizes)} different sizes"
-    return f"Centre-cropped to squares and resized from {origin} to {size}×{size}."
+    done = "Centre-cropped to squares and resized" if cropped else "Squashed, whole,"
+    return f"{done} from {origin} to {size}×{size}."
 
 
 def size_text(size: tuple[int, int]) -> str:

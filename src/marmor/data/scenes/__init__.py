@@ -2,5 +2,14 @@
 
 from marmor.data.scenes.layout import SceneLists, draw_lists, read_lists, write_scenes
 from marmor.data.scenes.making import OBJECTS, make_scenes
+from marmor.data.scenes.reading import read_scenes
 
-__all__ = ["OBJECTS", "SceneLists", "draw_lists", "make_scenes", "read_lists", "write_scenes"]
+__all__ = [
+    "OBJECTS",
+    "SceneLists",
+    "draw_lists",
+    "make_scenes",
+    "read_lists",
+    "read_scenes",
+    "write_scenes",
+]
