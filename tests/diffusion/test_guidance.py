@@ -115,6 +115,58 @@ def test_thresholding_divides_by_the_quantile_of_an_image_that_is_too_bright() -
     assert torch.allclose(found[1], image[1].clamp(-2, 2) / 2, atol=0.02)
 
 
+TWO = {"class": ClassLabel(3), "domain": ClassLabel(2)}
+
+
+class TwoConditions(Counting):
+    """Its image is a function of both labels that is no sum of two."""
+
+    def __call__(self, x, t, conditions) -> Estimate:
+        self.calls += 1
+        self.images += len(x)
+        digit, domain = (conditions[name].view(-1, 1, 1, 1) for name in ("class", "domain"))
+        image = x + digit + 10 * domain + digit * domain
+        return Estimate(image, -image)
+
+
+def test_conditions_are_weighed_apart_one_after_the_other() -> None:
+    x, t, _ = batch()
+    asked = {"class": torch.tensor([0, 1, 2, 0]), "domain": torch.tensor([1, 0, 1, 0])}
+    model = TwoConditions()
+    guided = guide(model, TWO, Guidance(2.0, apart={"domain": 3.0}), Flow())(x, t, asked)
+    assert (model.calls, model.images) == (1, 12)
+
+    def image(digit, domain):
+        labels = {
+            "class": torch.as_tensor(digit).expand(4),
+            "domain": torch.as_tensor(domain).expand(4),
+        }
+        return TwoConditions()(x, t, labels).image
+
+    none, digit, both = (
+        image(3, 2),
+        image(asked["class"], 2),
+        image(asked["class"], asked["domain"]),
+    )
+    torch.testing.assert_close(guided.image, none + 2 * (digit - none) + 3 * (both - digit))
+    torch.testing.assert_close(guided.noise, -guided.image)
+
+
+def test_equal_scales_are_guidance_by_both_together_in_two_passes() -> None:
+    x, t, _ = batch()
+    asked = {"class": torch.tensor([0, 1, 2, 0]), "domain": torch.tensor([1, 0, 1, 0])}
+    model = TwoConditions()
+    apart = guide(model, TWO, Guidance(1.0, apart={"class": 2.5, "domain": 2.5}), Flow())
+    together = guide(TwoConditions(), TWO, Guidance(2.5), Flow())
+    assert torch.equal(apart(x, t, asked).image, together(x, t, asked).image)
+    assert model.images == 8
+
+
+def test_a_scale_of_an_unknown_condition_is_refused() -> None:
+    with pytest.raises(ValueError, match="colour"):
+        guide(TwoConditions(), TWO, Guidance(apart={"colour": 2.0}), Flow())
+
+
 MEANS = torch.tensor([[-0.7], [0.1], [0.8]], dtype=torch.float64)[..., None, None]
 STDS = torch.tensor([0.3, 0.2, 0.25], dtype=torch.float64)
 WEIGHTS = torch.tensor([0.3, 0.5, 0.2], dtype=torch.float64)

@@ -1,7 +1,8 @@
 """Classifier-free guidance (Ho & Salimans 2022), and clipping, as wrappers around a denoiser."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -20,12 +21,17 @@ class Guidance:
     Kynkäänniemi et al. 2024. ``rescale`` in [0, 1] brings the standard deviation of each image
     estimate back to that of the conditional half, 1 all the way: large scales raise it, which
     overexposes (Lin et al. 2023, eq. 15 and 16, who do it to the network's output, velocity).
+
+    ``apart``: conditions with a scale of their own. Conditions are then said one after the other, in the
+    model's order, and what each adds to those before it is scaled (Brooks et al. 2023, eq. 3); of neighbours
+    with one scale, together. Each other scale costs a pass.
     """
 
     scale: float = 1.0
     low: float = 0.0
     high: float = 1.0
     rescale: float = 0.0
+    apart: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_weight(
@@ -34,20 +40,36 @@ class Guidance:
         """The paper's own convention (1 + w)·conditional − w·unconditional, scale = 1 + w."""
         return cls(1 + weight, low, high, rescale)
 
+    def steps(self, names: Iterable[str]) -> list[tuple[float, list[str]]]:
+        """Conditions in the order in which they are said, with the scale of what they add."""
+        by_scale = groupby(names, key=lambda name: self.apart.get(name, self.scale))
+        return [(scale, list(group)) for scale, group in by_scale]
+
     def acts_at(self, t: float) -> bool:
-        return self.scale != 1 and self.low <= t <= self.high
+        scales = (self.scale, *self.apart.values())
+        return any(scale != 1 for scale in scales) and self.low <= t <= self.high
 
 
 def guide(denoise: Denoise, kinds: Kinds, guidance: Guidance, schedule: Schedule) -> Denoise:
-    """A denoiser that runs both halves of guidance in one batch. All images share one time."""
+    """A denoiser that runs all parts of guidance in one batch. All images share one time.
+
+    Raises ValueError for a scale of a condition that there is not.
+    """
+    if unknown := set(guidance.apart) - set(kinds):
+        raise ValueError(f"scales for {sorted(unknown)}, but the conditions are {sorted(kinds)}")
 
     def guided(x: Tensor, t: Tensor, conditions: Conditions) -> Estimate:
         if not guidance.acts_at(float(t[0])):
             return denoise(x, t, conditions)
-        unsaid = none_of(kinds, len(x), x.device)
-        both = {name: torch.cat([values, unsaid[name]]) for name, values in conditions.items()}
-        estimate = denoise(torch.cat([x, x]), torch.cat([t, t]), both)
-        image, noise = (_extrapolate(part, guidance.scale) for part in estimate)
+        steps = guidance.steps(conditions)
+        said = [none_of(kinds, len(x), x.device)]
+        for _, names in steps:
+            said.append(said[-1] | {name: conditions[name] for name in names})
+        every = {name: torch.cat([part[name] for part in reversed(said)]) for name in conditions}
+        count = len(said)
+        estimate = denoise(torch.cat([x] * count), torch.cat([t] * count), every)
+        scales = [scale for scale, _ in steps]
+        image, noise = (_extrapolate(part.chunk(count), scales) for part in estimate)
         if guidance.rescale == 0:
             return Estimate(image, noise)
         conditional = estimate.image[: len(x)]
@@ -60,9 +82,14 @@ def guide(denoise: Denoise, kinds: Kinds, guidance: Guidance, schedule: Schedule
     return guided
 
 
-def _extrapolate(both: Tensor, scale: float) -> Tensor:
-    conditional, unconditional = both.chunk(2)
-    return unconditional + scale * (conditional - unconditional)
+def _extrapolate(parts: Sequence[Tensor], scales: Sequence[float]) -> Tensor:
+    """From the unconditional part, which is the last, along each step towards the first."""
+    *said, guided = parts
+    before = guided
+    for part, scale in zip(reversed(said), scales, strict=True):
+        guided = guided + scale * (part - before)
+        before = part
+    return guided
 
 
 def clip(
