@@ -5,6 +5,7 @@ from marmor.metrics.faces import can_detect, count_faces
 from marmor.metrics.frechet import frechet_distance, frechet_floor
 from marmor.metrics.means import Mean, mean
 from marmor.metrics.neighbours import Neighbours, nearest
+from marmor.metrics.objects import ObjectScores, object_scores
 from marmor.metrics.statistics import Gaussian, gaussian
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Gaussian",
     "Mean",
     "Neighbours",
+    "ObjectScores",
     "Share",
     "agreement",
     "can_detect",
@@ -21,5 +23,6 @@ __all__ = [
     "gaussian",
     "mean",
     "nearest",
+    "object_scores",
     "share",
 ]

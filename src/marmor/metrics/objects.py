@@ -1,0 +1,47 @@
+"""Do pictures show the objects that were asked for? Shares for sets of objects."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from marmor.metrics.agreement import Share, share
+
+SHOWN = 0.5
+"""The probability from which on an object counts as shown."""
+
+
+class ObjectScores(NamedTuple):
+    """Of N pictures, with 95 % intervals as if pictures were drawn independently.
+
+    ``found``: of all objects asked for, those among the k surest of a picture that k were asked for (the
+    course's score). ``exact``: of all pictures, those that show every object asked for and no other. ``extra``:
+    objects shown that nobody asked for, a picture.
+    """
+
+    found: Share
+    exact: Share
+    extra: float
+
+
+def object_scores(probabilities: Tensor, asked: Tensor) -> ObjectScores:
+    """From a judge's probabilities (N, K) in [0, 1] and the objects asked for, bool (N, K).
+
+    Raises ValueError for other shapes and for a picture that nothing was asked for.
+    """
+    if probabilities.shape != asked.shape or asked.ndim != 2 or asked.dtype != torch.bool:
+        raise ValueError(
+            f"probabilities {tuple(probabilities.shape)} and asked {asked.dtype} "
+            f"{tuple(asked.shape)} must be of one shape (N, K), asked torch.bool"
+        )
+    counts = asked.sum(1)
+    if not counts.all():
+        raise ValueError("every picture must have been asked for one object or more")
+    places = probabilities.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    hits = (places < counts[:, None]) & asked
+    shown = probabilities >= SHOWN
+    return ObjectScores(
+        found=share(int(hits.sum()), int(counts.sum())),
+        exact=share(int((shown == asked).all(1).sum()), len(asked)),
+        extra=(shown & ~asked).sum().item() / len(asked),
+    )

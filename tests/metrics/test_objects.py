@@ -1,0 +1,54 @@
+"""Scores of sets of objects, counted by hand."""
+
+import pytest
+import torch
+
+from marmor.metrics import object_scores
+
+
+def of(*rows):
+    return torch.tensor(rows)
+
+
+def test_hits_are_counted_among_as_many_as_were_asked_for():
+    asked = of([1, 1, 0, 0], [0, 0, 1, 0], [1, 1, 1, 0]).bool()
+    probabilities = of(
+        [0.9, 0.1, 0.8, 0.2],  # one of its two surest was asked for; object 2 is shown unasked
+        [0.1, 0.2, 0.6, 0.3],  # as asked
+        [0.3, 0.4, 0.2, 0.1],  # the three surest are right, none is shown
+    )
+    scores = object_scores(probabilities, asked)
+    assert (scores.found.value, scores.found.count) == (pytest.approx(5 / 6), 6)
+    assert (scores.exact.value, scores.exact.count) == (pytest.approx(1 / 3), 3)
+    assert scores.extra == pytest.approx(1 / 3)
+
+
+def test_a_perfect_judge_and_perfect_pictures():
+    asked = torch.rand(50, 24, generator=torch.Generator().manual_seed(0)) < 0.1
+    asked[:, 0] = True
+    scores = object_scores(asked.float(), asked)
+    assert scores.found.value == scores.exact.value == 1
+    assert scores.extra == 0
+    everything = object_scores(torch.ones(50, 24), asked)
+    assert everything.exact.value == 0
+    assert everything.extra == pytest.approx((~asked).sum().item() / 50)
+
+
+def test_objects_in_any_order_score_alike():
+    stream = torch.Generator().manual_seed(0)
+    probabilities = torch.rand(30, 24, generator=stream)
+    asked = torch.rand(30, 24, generator=stream) < 0.2
+    asked[:, 3] = True
+    order = torch.randperm(24, generator=stream)
+    assert object_scores(probabilities[:, order], asked[:, order]) == object_scores(
+        probabilities, asked
+    )
+
+
+def test_other_shapes_are_refused():
+    with pytest.raises(ValueError, match="one shape"):
+        object_scores(torch.rand(2, 3), torch.ones(3, 2, dtype=torch.bool))
+    with pytest.raises(ValueError, match="one shape"):
+        object_scores(torch.rand(2, 3), torch.ones(2, 3))
+    with pytest.raises(ValueError, match="one object or more"):
+        object_scores(torch.rand(2, 3), of([1, 0, 0], [0, 0, 0]).bool())
