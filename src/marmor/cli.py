@@ -27,6 +27,7 @@ from marmor.recipes import (
     predicting,
     reporting,
     running,
+    scene_judge,
 )
 from marmor.recipes import ddim as ddim_recipe
 from marmor.recipes import demo as demo_recipe
@@ -82,6 +83,17 @@ def train_judge(settings: Annotated[judge.JudgeSettings, arg(name="")]) -> None:
     """
     run = judge.train(settings)
     console.print(f"trained: {run.path}; read images: marmor score IMAGES --judge {run.path}")
+
+
+def train_scene_judge(
+    settings: Annotated[scene_judge.SceneJudgeSettings, arg(name="")],
+) -> None:
+    """Train a judge that finds objects in pictures of scenes.
+
+    Example: marmor train scene-judge --data scenes --run runs/scene-judge
+    """
+    run = scene_judge.train(settings)
+    console.print(f"trained: {run.path}")
 
 
 def adapt(settings: Annotated[adapt_recipe.AdaptSettings, arg(name="")]) -> None:
@@ -475,6 +487,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "train digits": train_digits,
         "train faces": train_faces,
         "train judge": train_judge,
+        "train scene-judge": train_scene_judge,
         "adapt": adapt,
         "resume": resume,
     },

@@ -17,7 +17,7 @@ from marmor.data.mnist_m import make_mnist_m, read_photographs
 from marmor.data.noises import Noises, read_noise, read_noises
 from marmor.data.order import epoch_order
 from marmor.data.readers import read
-from marmor.data.scenes import draw_lists, read_lists, write_scenes
+from marmor.data.scenes import draw_lists, read_lists, read_scenes, write_scenes
 from marmor.data.splits import MissingSplitError
 from marmor.data.squares import MixedSizesError
 from marmor.data.writers import write, write_splits
@@ -41,6 +41,7 @@ __all__ = [
     "read_noises",
     "read_photographs",
     "read_picture",
+    "read_scenes",
     "require_classes",
     "write",
     "write_scenes",

@@ -15,8 +15,8 @@ class ObjectScores(NamedTuple):
     """Of N pictures, with 95 % intervals as if pictures were drawn independently.
 
     ``found``: of all objects asked for, those among the k surest of a picture that k were asked for (the
-    course's score). ``exact``: of all pictures, those that show every object asked for and no other. ``extra``:
-    objects shown that nobody asked for, a picture.
+    course's score). ``exact``: of all pictures, those that show what was asked for and nothing else.
+    ``extra``: how many objects that nobody asked for a picture shows.
     """
 
     found: Share

@@ -1,0 +1,215 @@
+"""Training of the judge that finds objects in scenes (S3): `marmor train scene-judge`."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from marmor.base.errors import UserError, unknown_name
+from marmor.base.files import write_json
+from marmor.base.pixels import to_unit
+from marmor.base.progress import console, progress_bar
+from marmor.base.seeds import derive, torch_stream
+from marmor.data import ImageSet, epoch_order, read_scenes
+from marmor.data.scenes import SIDE
+from marmor.metrics import ObjectScores, object_scores
+from marmor.networks.checkpoints import load_into, load_state
+from marmor.networks.object_judges import NETWORKS, ObjectJudge, from_course_checkpoint
+from marmor.recipes.folders import open_folder
+from marmor.recipes.training_images import check_same_images
+from marmor.training import (
+    Batch,
+    Budget,
+    LoopSettings,
+    Optimizers,
+    Precision,
+    RunFolder,
+    fit,
+    warmup_then_linear,
+)
+
+RECIPE = "scene-judge"
+DEFAULT_EPOCHS = 8.0
+HELD_OUT = 0.1
+READ_BATCH = 250
+
+
+@dataclass(frozen=True)
+class SceneJudgeSettings:
+    """What `marmor train scene-judge` can be told.
+
+    Args:
+        data: a folder in i-CLEVR's layout; render one with another seed than the model's.
+        run: the run folder to write.
+        network: resnet18 (the course's), or small.
+        minutes: budget in minutes; one of minutes, steps, epochs.
+        steps: budget in optimizer steps.
+        epochs: budget in passes over the data.
+        seed: everything random follows from it.
+        size: side that other pictures are squashed to.
+        precision: auto is bf16 where the processor has it.
+    """
+
+    data: Path
+    run: Path = Path("runs/scene-judge")
+    network: str = "resnet18"
+    minutes: float | None = None
+    steps: int | None = None
+    epochs: float | None = None
+    seed: int = 0
+    size: int = SIDE
+    precision: Precision = "auto"
+
+    @property
+    def budget(self) -> Budget:
+        if all(value is None for value in (self.minutes, self.steps, self.epochs)):
+            return Budget(epochs=DEFAULT_EPOCHS)
+        return Budget(self.steps, None, self.epochs, self.minutes)
+
+
+class Detection:
+    """The training method: mirrored and shifted pictures, binary cross-entropy for each object."""
+
+    batch_size = 64
+
+    def __init__(self, judge: ObjectJudge, data: ImageSet, seed: int) -> None:
+        self.module = judge
+        self.data = data
+        self.seed = seed
+        self.dataset_size = len(data)
+        parameters = judge.parameters()
+        self.optimizers = Optimizers([torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.05)])
+
+    def draw(self, step: int) -> Batch:
+        chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)
+        stream = torch_stream(self.seed, "moved", step)
+        images = _moved(to_unit(self.data.images[chosen]), stream)
+        return {"image": images, "shown": self.data.labels["objects"][chosen].float()}
+
+    def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        assert isinstance(module, ObjectJudge)
+        images = batch["image"].contiguous(memory_format=torch.channels_last)
+        logits = module.logits(images).float()
+        each = F.binary_cross_entropy_with_logits(logits, batch["shown"], reduction="none")
+        right = ((logits > 0) == (batch["shown"] > 0)).all(1)
+        return {"loss": each.sum(1).mean(), "exact": right.float().mean()}
+
+    def rate(self, progress: float) -> float:
+        return warmup_then_linear(progress, warmup=0.1)
+
+
+def train(settings: SceneJudgeSettings) -> RunFolder:
+    """Trains a judge into a new run folder and tells how well it reads pictures held out."""
+    _check(settings)
+    data = _load(settings)
+    config = {
+        "asked": {**asdict(settings), "data": str(settings.data), "run": str(settings.run)},
+        "model": {"network": settings.network, "side": settings.size, "objects": _names(data)},
+        "data": {"count": len(data), "fingerprint": data.fingerprint(), "notes": list(data.notes)},
+    }
+    run = RunFolder.create_once(settings.run, RECIPE, config)
+    console.print(
+        f"training a judge of {len(_names(data))} objects on {len(data):,} pictures of "
+        f"{settings.data} for {settings.budget} → {settings.run}"
+    )
+    _fit(run, settings, data)
+    return run
+
+
+def resume(run: RunFolder) -> None:
+    """Goes on with an interrupted run."""
+    asked = run.config["settings"]["asked"]
+    settings = SceneJudgeSettings(**{**asked, "data": Path(asked["data"]), "run": run.path})
+    data = _load(settings)
+    check_same_images(run, data)
+    _fit(run, settings, data)
+
+
+def load_object_judge(spec: str) -> tuple[ObjectJudge, tuple[str, ...] | None]:
+    """A judge and the names of its objects: a run, `pretrained:NAME`, or the course's checkpoint file,
+    which does not say them (None)."""
+    folder = open_folder(spec, RECIPE)
+    if folder is None:
+        return from_course_checkpoint(load_state(Path(spec)), spec), None
+    model = folder.settings["model"]
+    judge = NETWORKS[model["network"]](len(model["objects"]))
+    load_into(judge, folder.weights, spec)
+    return judge.eval(), tuple(model["objects"])
+
+
+@torch.inference_mode()
+def read_objects_of(judge: ObjectJudge, images: Tensor) -> Tensor:
+    """Probabilities (N, K) for uint8 images (N, 3, H, W)."""
+    return torch.cat([judge(to_unit(part)) for part in images.split(READ_BATCH)])
+
+
+def figures_of(scores: ObjectScores) -> dict[str, Any]:
+    """Scores by the names that summary.json gives them."""
+    found, exact = scores.found, scores.exact
+    return {
+        "objects.found": found.value,
+        "objects.found.interval": [found.low, found.high],
+        "objects.exact": exact.value,
+        "objects.exact.interval": [exact.low, exact.high],
+        "objects.extra": scores.extra,
+    }
+
+
+def _names(data: ImageSet) -> list[str]:
+    return list(data.vocabulary["objects"])
+
+
+def _load(settings: SceneJudgeSettings) -> ImageSet:
+    return read_scenes(settings.data, settings.size).colour()
+
+
+def _parted(data: ImageSet) -> tuple[ImageSet, ImageSet]:
+    """(rest, held out): the last pictures, so that no scene grows from one part into the other."""
+    count = round((1 - HELD_OUT) * len(data))
+    if not 0 < count < len(data):
+        raise UserError(f"{len(data)} pictures are too few to hold a tenth of them out.")
+    return data.take(torch.arange(count)), data.take(torch.arange(count, len(data)))
+
+
+def _fit(run: RunFolder, settings: SceneJudgeSettings, data: ImageSet) -> None:
+    rest, held = _parted(data)
+    torch.manual_seed(derive(settings.seed, "weights"))
+    judge = NETWORKS[settings.network](len(_names(data)))
+    loop = LoopSettings(settings.budget, ema=0.99, precision=settings.precision)
+    with progress_bar("training") as bar:
+        fit(
+            Detection(judge, rest, settings.seed),
+            run,
+            loop,
+            lambda share, at: bar(share, f"loss {at['loss']:.3f}  exact {at['exact']:.3f}"),
+        )
+    trained, _ = load_object_judge(str(run.path))
+    scores = object_scores(read_objects_of(trained, held.images), held.labels["objects"])
+    write_json(run.path / "summary.json", figures_of(scores) | {"pictures": len(held)})
+    console.print(
+        f"of {len(held):,} pictures held out: {100 * scores.found.value:.2f} % of objects found, "
+        f"{100 * scores.exact.value:.2f} % of pictures exact → {run.path / 'summary.json'}"
+    )
+
+
+def _check(settings: SceneJudgeSettings) -> None:
+    if settings.network not in NETWORKS:
+        raise unknown_name("network", settings.network, NETWORKS)
+    _ = settings.budget  # raises for two budgets
+
+
+def _moved(images: Tensor, stream: torch.Generator) -> Tensor:
+    """Half of them mirrored, all moved by up to two pixels."""
+    mirrored = torch.rand(len(images), 1, 1, 1, generator=stream) < 0.5
+    images = torch.where(mirrored, images.flip(3), images)
+    wide = F.pad(images, (2, 2, 2, 2), mode="replicate")
+    side = images.shape[2:]
+    corners = torch.randint(5, (len(images), 2), generator=stream).tolist()
+    moved = [
+        image[:, top : top + side[0], left : left + side[1]]
+        for image, (top, left) in zip(wide, corners, strict=True)
+    ]
+    return torch.stack(moved)

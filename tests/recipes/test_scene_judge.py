@@ -1,0 +1,119 @@
+"""The judge of scenes: training, resume, the course's checkpoint, wrong input."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from marmor.base.errors import UserError
+from marmor.base.pixels import to_unit
+from marmor.data import draw_lists, read_scenes, write_scenes
+from marmor.networks.object_judges import ResNetObjectJudge
+from marmor.recipes import running, scene_judge
+from marmor.recipes.scene_judge import SceneJudgeSettings, load_object_judge, read_objects_of
+from marmor.training import RunFolder
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "scenes"
+    write_scenes(draw_lists(20, seed=5), folder, seed=5, side=32, watch=lambda share: None)
+    return folder
+
+
+def settings(scenes: Path, run: Path, **changes) -> SceneJudgeSettings:
+    plain = SceneJudgeSettings(scenes, run, "small", steps=4, size=32, precision="fp32")
+    return replace(plain, **changes)
+
+
+def test_training_tells_how_pictures_held_out_are_read_and_seeds_fix_its_bits(
+    scenes, tmp_path, capsys
+):
+    whole = scene_judge.train(settings(scenes, tmp_path / "whole"))
+    found = json.loads((whole.path / "summary.json").read_text())
+    assert found["pictures"] == 6
+    assert 0 <= found["objects.found"] <= 1
+    assert "of 6 pictures held out" in capsys.readouterr().out
+    judge, names = load_object_judge(str(whole.path))
+    assert names == draw_lists(1, 0).objects
+    read = read_objects_of(judge, read_scenes(scenes, 32).images)
+    assert read.shape == (60, 24)
+    scene_judge.train(settings(scenes, tmp_path / "again"))
+    again = load_object_judge(str(tmp_path / "again"))[0]
+    assert torch.equal(read_objects_of(again, read_scenes(scenes, 32).images), read)
+    other = scene_judge.train(settings(scenes, tmp_path / "other", seed=1))
+    another = load_object_judge(str(other.path))[0]
+    assert not torch.equal(read_objects_of(another, read_scenes(scenes, 32).images), read)
+    running.resume(tmp_path / "again")
+    assert RunFolder.open(tmp_path / "again").history()[-1]["step"] == 4
+
+
+def test_pictures_of_one_scene_are_not_parted(scenes):
+    data = read_scenes(scenes, 32)
+    rest, held = scene_judge._parted(data)
+    assert torch.equal(torch.cat([rest.images, held.images]), data.images)
+    with pytest.raises(UserError, match="too few"):
+        scene_judge._parted(data.take([0, 1, 2]))
+
+
+def test_pictures_are_moved_but_little(scenes):
+    images = to_unit(read_scenes(scenes, 32).images[:8])
+    moved = scene_judge._moved(images, torch.Generator().manual_seed(0))
+    shifts = [
+        (candidate.roll((down, right), (1, 2)) - one)[:, 2:-2, 2:-2].abs().max()
+        for image, one in zip(images, moved, strict=True)
+        for candidate in (image, image.flip(2))
+        for down in range(-2, 3)
+        for right in range(-2, 3)
+    ]
+    nearest = torch.stack(shifts).view(8, 50).min(1).values
+    assert nearest.max() == 0
+
+
+def test_a_judge_learns_to_tell_objects_apart(tmp_path):
+    write_scenes(draw_lists(64, seed=1), tmp_path / "scenes", 1, 32, lambda share: None)
+    run = scene_judge.train(settings(tmp_path / "scenes", tmp_path / "run", steps=60))
+    first, last = run.history()[0], run.history()[-1]
+    assert last["loss"] < 0.5 * first["loss"]
+
+
+def course_network() -> nn.Module:
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    network = resnet18(weights=None)
+    network.fc = nn.Sequential(nn.Linear(512, 24), nn.Sigmoid())  # pyright: ignore
+    return network.eval()
+
+
+def test_the_courses_checkpoint_reads_as_it_did(tmp_path):
+    network = course_network()
+    torch.save({"model": network.state_dict()}, tmp_path / "checkpoint.pth")
+    judge, names = load_object_judge(str(tmp_path / "checkpoint.pth"))
+    assert isinstance(judge, ResNetObjectJudge)
+    assert names is None
+    images = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        torch.testing.assert_close(judge(images), network(images))
+
+
+def test_other_weights_are_no_judge_of_scenes(tmp_path):
+    torch.save({"model": {"weight": torch.zeros(2, 2)}}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"fc\.0\.weight"):
+        load_object_judge(str(tmp_path / "other.pth"))
+    state = course_network().state_dict()
+    state.pop("conv1.weight")
+    torch.save(state, tmp_path / "part.pth")
+    with pytest.raises(UserError, match="conv1"):
+        load_object_judge(str(tmp_path / "part.pth"))
+
+
+def test_wrong_wishes_are_told(scenes, tmp_path):
+    with pytest.raises(UserError, match="did you mean 'resnet18'"):
+        scene_judge.train(settings(scenes, tmp_path / "run", network="resnet"))
+    with pytest.raises(UserError, match=r"objects\.json does not exist"):
+        scene_judge.train(settings(tmp_path / "none", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
