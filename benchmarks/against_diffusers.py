@@ -68,7 +68,7 @@ def compare() -> dict[str, float]:
 def generator(side: int, steps: int) -> Generator:
     """A U-Net of the size that `marmor train faces --network unet` trains, with random weights."""
     torch.manual_seed(0)
-    network = UNet(unet_shape((3, side, side), 0))
+    network = UNet(unet_shape((3, side, side), {}))
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
     denoiser = Denoiser(InSteps(network, TABLE), linear_betas(TABLE), NoisePrediction(), {})

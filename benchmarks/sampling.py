@@ -19,7 +19,7 @@ import tyro
 
 from against_diffusers import compare
 from marmor.base.files import write_json
-from marmor.recipes.designs import DESIGNS, PUBLISHED_STEPS
+from marmor.recipes.designs import DESIGNS, PUBLISHED_STEPS, class_kinds
 from marmor.recipes.drawing import draw
 from marmor.recipes.generators import Generator
 from marmor.recipes.models import load_generator
@@ -69,8 +69,8 @@ def peer() -> Generator:
     """ContextUnet as the public script samples it."""
     design, shape = DESIGNS["context-unet"], (3, 28, 28)
     torch.manual_seed(0)
-    denoiser = design.build(shape, CLASSES).eval()
     names = tuple(map(str, range(CLASSES)))
+    denoiser = design.build(shape, class_kinds(names)).eval()
     return Generator(denoiser, names, shape, design.drawing, "public recipe")
 
 

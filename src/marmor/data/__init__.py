@@ -11,7 +11,7 @@ from marmor.data.decode import read_picture
 from marmor.data.describe import describe
 from marmor.data.embedded import EMBEDDED, photographs
 from marmor.data.house_numbers import make_house_numbers
-from marmor.data.imageset import ImageSet
+from marmor.data.imageset import CLASS, ImageSet
 from marmor.data.join import join
 from marmor.data.mnist_m import make_mnist_m, read_photographs
 from marmor.data.noises import Noises, read_noise, read_noises
@@ -23,6 +23,7 @@ from marmor.data.squares import MixedSizesError
 from marmor.data.writers import write, write_splits
 
 __all__ = [
+    "CLASS",
     "EMBEDDED",
     "ImageSet",
     "MissingSplitError",

@@ -1,10 +1,14 @@
 """The designs that `--network NAME` can train: network, noise, optimizer, drawing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from marmor.base.conditions import ClassLabel, Condition
+import torch
+
+from marmor.base.conditions import ClassLabel, Condition, Kinds, ObjectSet
+from marmor.base.errors import UserError
+from marmor.data import CLASS, ImageSet
 from marmor.diffusion import (
     Denoiser,
     Flow,
@@ -80,9 +84,9 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Design:
-    """One way to train and draw a diffusion model, of classes or of none (0 classes)."""
+    """One way to train and draw a diffusion model, of whatever conditions it is given."""
 
-    build: Callable[[Shape, int], Denoiser]
+    build: Callable[[Shape, Kinds], Denoiser]
     optimizers: Callable[[Denoiser], Optimizers]
     rate: Callable[[float], float]
     times: TimeSampling
@@ -110,10 +114,23 @@ def fading_guidance(images: int) -> float:
     return round(1 + min(3.2 * (max(images, 1) / 50_000) ** -0.55, 3.0), 1)
 
 
-def _uvit(shape: Shape, classes: int) -> Denoiser:
-    kinds: dict[str, Condition] = {"class": ClassLabel(classes)} if classes else {}
-    network = UViT(shape, kinds)
-    return Denoiser(network, Flow(), PreconditionedPrediction(), kinds)
+def kinds_of(data: ImageSet) -> dict[str, Condition]:
+    """The conditions that the labels of images can train, by column."""
+    return {
+        name: ObjectSet(len(names))
+        if data.labels[name].dtype == torch.bool
+        else ClassLabel(len(names))
+        for name, names in data.vocabulary.items()
+    }
+
+
+def class_kinds(class_names: Sequence[str]) -> dict[str, Condition]:
+    """The one condition of a model of classes; none for a model without."""
+    return {CLASS: ClassLabel(len(class_names))} if class_names else {}
+
+
+def _uvit(shape: Shape, kinds: Kinds) -> Denoiser:
+    return Denoiser(UViT(shape, kinds), Flow(), PreconditionedPrediction(), kinds)
 
 
 def _uvit_optimizers(denoiser: Denoiser) -> Optimizers:
@@ -128,8 +145,10 @@ SMALLEST = 7
 """Side of the images at a U-Net's lowest level, or a little more."""
 
 
-def unet_shape(shape: Shape, classes: int) -> UNetShape:
+def unet_shape(shape: Shape, kinds: Kinds) -> UNetShape:
     """A U-Net that a CPU can train: 32, 64, 128, 128, … channels, attention at sides up to 16."""
+    if sets := [name for name, kind in kinds.items() if not isinstance(kind, ClassLabel)]:
+        raise UserError(f"--network unet knows classes only, not sets of {sets[0]}; take uvit.")
     channels, side, _ = shape
     sides = [side]
     while sides[-1] % 2 == 0 and sides[-1] // 2 >= SMALLEST:
@@ -138,21 +157,21 @@ def unet_shape(shape: Shape, classes: int) -> UNetShape:
         channels=channels,
         widths=tuple(min(32 * 2**level, 128) for level in range(len(sides))),
         attention=tuple(each <= 16 for each in sides),
-        classes={"class": classes} if classes else {},
+        classes={name: kind.size for name, kind in kinds.items()},
         groups=8,
     )
 
 
-def _unet(shape: Shape, classes: int) -> Denoiser:
-    kinds: dict[str, Condition] = {"class": ClassLabel(classes)} if classes else {}
-    network = InSteps(UNet(unet_shape(shape, classes)), TABLE)
+def _unet(shape: Shape, kinds: Kinds) -> Denoiser:
+    network = InSteps(UNet(unet_shape(shape, kinds)), TABLE)
     return Denoiser(network, cosine_betas(TABLE), VelocityPrediction(), kinds)
 
 
 PUBLISHED_STEPS = 400
 
 
-def _context_unet(shape: Shape, classes: int) -> Denoiser:
+def _context_unet(shape: Shape, kinds: Kinds) -> Denoiser:
+    classes = kinds[CLASS].size
     return as_published(
         ContextUnet(in_channels=shape[0], classes=classes, bottleneck=shape[1] // 4)
     )

@@ -14,7 +14,7 @@ from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import derive, torch_stream
 from marmor.data import ImageSet, epoch_order
 from marmor.diffusion import Denoiser
-from marmor.recipes.designs import DESIGNS, Design, Shape
+from marmor.recipes.designs import DESIGNS, Design, Shape, kinds_of
 from marmor.training import (
     Average,
     Batch,
@@ -150,7 +150,7 @@ def fit_model(
     design = DESIGNS[settings.network]
     shape: Shape = (data.channels, *data.size)
     torch.manual_seed(derive(settings.seed, "weights"))  # initial weights use the global stream
-    denoiser = design.build(shape, len(data.class_names))
+    denoiser = design.build(shape, kinds_of(data))
     batch_size = settings.batch or design.batch_size
     method = Diffusion(denoiser, design, data, batch_size, settings.seed)
     loop = LoopSettings(settings.budget, ema=design.ema, precision=settings.precision)

@@ -8,7 +8,7 @@ from marmor.data import ImageSet
 from marmor.networks import judges
 from marmor.networks.checkpoints import load_into, load_state
 from marmor.networks.judges import DigitJudge, Judge
-from marmor.recipes.designs import DESIGNS
+from marmor.recipes.designs import DESIGNS, class_kinds
 from marmor.recipes.folders import DRAWING_RECIPES, PRETRAINED, open_folder, pretrained
 from marmor.recipes.foreign import load_foreign, numbered
 from marmor.recipes.generators import Generator, sides_of
@@ -49,7 +49,7 @@ def load_generator(spec: str) -> Generator:
     if model["network"] not in DESIGNS:
         raise unknown_name("network", model["network"], DESIGNS)
     design = DESIGNS[model["network"]]
-    denoiser = design.build(tuple(model["image_shape"]), len(model["class_names"]))
+    denoiser = design.build(tuple(model["image_shape"]), class_kinds(model["class_names"]))
     load_into(denoiser, weights, spec)
     drawing = replace(design.drawing_after(images), **settings.get("drawing", {}))
     names, shape = tuple(model["class_names"]), tuple(model["image_shape"])

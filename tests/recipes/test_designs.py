@@ -1,0 +1,36 @@
+"""Designs: what the labels of images make of a model."""
+
+import pytest
+import torch
+
+from marmor.base.conditions import ClassLabel, ObjectSet
+from marmor.base.errors import UserError
+from marmor.data import ImageSet
+from marmor.recipes.designs import DESIGNS, class_kinds, kinds_of
+
+PIXELS = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
+
+
+def test_every_column_of_labels_is_a_condition():
+    labels = {
+        "class": torch.tensor([0, 2]),
+        "domain": torch.tensor([1, 0]),
+        "objects": torch.eye(2, 4, dtype=torch.bool),
+    }
+    names = {"class": tuple("012"), "domain": ("real", "drawn"), "objects": tuple("abcd")}
+    kinds = kinds_of(ImageSet(PIXELS, labels, names))
+    assert kinds == {"class": ClassLabel(3), "domain": ClassLabel(2), "objects": ObjectSet(4)}
+    denoiser = DESIGNS["uvit"].build((3, 16, 16), kinds).eval()
+    said = {name: kind.none(2) for name, kind in kinds.items()}
+    estimate = denoiser(torch.zeros(2, 3, 16, 16), torch.full((2,), 0.5), said)
+    assert estimate.image.shape == (2, 3, 16, 16)
+
+
+def test_no_labels_are_no_conditions():
+    assert kinds_of(ImageSet(PIXELS)) == class_kinds(()) == {}
+    assert class_kinds(("a", "b")) == {"class": ClassLabel(2)}
+
+
+def test_the_u_net_knows_classes_only():
+    with pytest.raises(UserError, match="sets of objects"):
+        DESIGNS["unet"].build((3, 16, 16), {"objects": ObjectSet(4)})
