@@ -154,6 +154,12 @@ def test_too_many_objects_are_told() -> None:
         make_scenes([list(range(20))], seed=0)
 
 
+def test_pictures_have_a_least_side() -> None:
+    with pytest.raises(UserError, match="16 pixels a side or more, not 8"):
+        make_scenes([[3]], seed=0, side=8)
+    assert make_scenes([[3]], seed=0, side=16).shape == (1, 3, 16, 16)
+
+
 def test_scenes_need_objects() -> None:
     with pytest.raises(UserError, match="at least one object"):
         make_scenes([[3], []], seed=0)

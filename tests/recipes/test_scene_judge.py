@@ -114,6 +114,8 @@ def test_other_weights_are_no_judge_of_scenes(tmp_path):
 def test_wrong_wishes_are_told(scenes, tmp_path):
     with pytest.raises(UserError, match="did you mean 'resnet18'"):
         scene_judge.train(settings(scenes, tmp_path / "run", network="resnet"))
+    with pytest.raises(UserError, match="--size must be at least 16, not 4"):
+        scene_judge.train(settings(scenes, tmp_path / "run", size=4))
     with pytest.raises(UserError, match=r"objects\.json does not exist"):
         scene_judge.train(settings(tmp_path / "none", tmp_path / "run"))
     assert not (tmp_path / "run").exists()

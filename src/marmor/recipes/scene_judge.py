@@ -14,7 +14,7 @@ from marmor.base.pixels import to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import derive, torch_stream
 from marmor.data import ImageSet, epoch_order, read_scenes
-from marmor.data.scenes import SIDE
+from marmor.data.scenes import SIDE, SMALLEST_SIDE
 from marmor.metrics import ObjectScores, object_scores
 from marmor.networks.checkpoints import load_into, load_state
 from marmor.networks.object_judges import NETWORKS, ObjectJudge, from_course_checkpoint
@@ -198,6 +198,8 @@ def _fit(run: RunFolder, settings: SceneJudgeSettings, data: ImageSet) -> None:
 def _check(settings: SceneJudgeSettings) -> None:
     if settings.network not in NETWORKS:
         raise unknown_name("network", settings.network, NETWORKS)
+    if settings.size < SMALLEST_SIDE:
+        raise UserError(f"--size must be at least {SMALLEST_SIDE}, not {settings.size}.")
     _ = settings.budget  # raises for two budgets
 
 

@@ -16,6 +16,7 @@ from marmor.data.scenes.solids import SHAPES
 OBJECTS = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
 """The 24 objects of i-CLEVR, in the order of its objects.json."""
 SIDE = 64
+SMALLEST_SIDE = 16
 BLOCK = 16
 """Scenes that are drawn together."""
 
@@ -32,10 +33,12 @@ def make_scenes(
     ``growing``: how many pictures of each scene, of which the last shows all its objects and each one before
     lacks the last object of the next; one picture a scene when left out. Scene k is drawn from (seed, k):
     it does not depend on the others. ``watch`` is told which share is done. Raises UserError for a scene
-    of no objects or of more than fit.
+    of no objects or of more than fit, and for pictures too small to see them.
     """
     if not scenes or not all(scenes):
         raise UserError("there is a scene without objects; name at least one object for each.")
+    if side < SMALLEST_SIDE:
+        raise UserError(f"scenes need {SMALLEST_SIDE} pixels a side or more, not {side}.")
     stages = [1] * len(scenes) if growing is None else growing
     blocks = [range(k, min(k + BLOCK, len(scenes))) for k in range(0, len(scenes), BLOCK)]
 
