@@ -55,6 +55,24 @@ def test_widths_make_shapes_narrower_and_wider(width, columns):
     assert (moved[:, 0, 16, 0] > 0).all() == (width < 0.6)
 
 
+def test_shapes_are_made_narrower_before_they_are_turned():
+    """A lying bar, made half as wide and then turned, is half as long along its own axis."""
+    bar = torch.full((60, 1, 64, 64), -1.0)
+    bar[:, :, 29:35, 12:52] = 1.0
+    draw = _Draw(60, torch_stream(0, "bold"))
+    moved = (_moved(bar, draw, rotation=1.5, scale=0.0, shift=0.0, widths=(0.5, 0.5)) > 0).float()
+    across = torch.arange(64) - 31.5
+    near = torch.hypot(across[:, None], across) < 16  # beyond it lie mirror images
+    lengths = []
+    for image in moved[:, 0] * near:
+        points = image.nonzero() - 31.5
+        spread = torch.linalg.eigvalsh(points.T @ points / len(points)).sqrt() * 12**0.5
+        lengths.append(spread)
+    thin, long = torch.stack(lengths).mean(0)
+    assert long.item() == pytest.approx(20, abs=1.5)
+    assert thin.item() == pytest.approx(6, abs=1)
+
+
 def test_turned_shapes_lose_as_much_area_as_width():
     across = torch.linspace(-1, 1, 64)
     disc = torch.where(torch.hypot(across[:, None], across) < 0.3, 1.0, -1.0).expand(40, 1, 64, 64)

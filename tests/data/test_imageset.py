@@ -39,6 +39,7 @@ TWO = {"class": ("a", "b")}
         ({"class": torch.tensor([0, 1])}, {"class": ("a", "a")}, "repeat"),
         ({"class": torch.tensor([0, 1])}, {"class": ()}, "missing"),
         ({"text": torch.tensor([0, 1])}, TWO, "names for"),
+        ({"class": torch.zeros(2, 2, dtype=torch.bool)}, TWO, "int64"),
         ({"objects": torch.zeros(2, 3, dtype=torch.bool)}, {"objects": ("a", "b")}, r"\(2, 2\)"),
     ],
 )
@@ -64,6 +65,10 @@ def test_labels_may_be_one_value_or_a_set_of_values():
     renamed = replace(images, vocabulary={**names, "domain": ("real", "made")})
     moved = replace(images, labels={**labels, "objects": labels["objects"].roll(1, 1)})
     assert len({part.fingerprint() for part in (images, renamed, moved)}) == 3
+    column = {"class_names": torch.tensor([0, 0, 1])}
+    odd = replace(images, labels=labels | column, vocabulary=names | {"class_names": ("x", "y")})
+    other = replace(odd, vocabulary={**odd.vocabulary, "class": ("1", "0")})
+    assert odd.fingerprint() != other.fingerprint()
 
 
 def test_names_are_one_an_image():

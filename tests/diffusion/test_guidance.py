@@ -143,6 +143,9 @@ def test_conditions_are_weighed_apart_one_after_the_other() -> None:
         }
         return TwoConditions()(x, t, labels).image
 
+    turned = dict(reversed(asked.items()))
+    again = guide(TwoConditions(), TWO, Guidance(2.0, apart={"domain": 3.0}), Flow())(x, t, turned)
+    assert torch.equal(again.image, guided.image)
     none, digit, both = (
         image(3, 2),
         image(asked["class"], 2),
@@ -160,6 +163,30 @@ def test_equal_scales_are_guidance_by_both_together_in_two_passes() -> None:
     together = guide(TwoConditions(), TWO, Guidance(2.5), Flow())
     assert torch.equal(apart(x, t, asked).image, together(x, t, asked).image)
     assert model.images == 8
+
+
+@pytest.mark.parametrize(
+    ("guidance", "images"),
+    [
+        (Guidance(3.0, apart={"class": 1.0, "domain": 1.0}), 4),
+        (Guidance(1.0, apart={"domain": 3.0}), 8),
+        (Guidance(1.0, apart={"class": 3.0}), 12),
+    ],
+)
+def test_what_is_not_scaled_from_the_start_costs_no_pass(guidance: Guidance, images: int) -> None:
+    x, t, _ = batch()
+    asked = {"class": torch.tensor([0, 1, 2, 0]), "domain": torch.tensor([1, 0, 1, 0])}
+    model = TwoConditions()
+    found = guide(model, TWO, guidance, Flow())(x, t, asked).image
+    assert model.images == images
+    labels = [
+        {"class": torch.full((4,), 3), "domain": torch.full((4,), 2)},
+        {"class": asked["class"], "domain": torch.full((4,), 2)},
+        asked,
+    ]
+    none, digit, both = (TwoConditions()(x, t, said).image for said in labels)
+    one, other = (guidance.apart.get(name, guidance.scale) for name in ("class", "domain"))
+    torch.testing.assert_close(found, none + one * (digit - none) + other * (both - digit))
 
 
 def test_a_scale_of_an_unknown_condition_is_refused() -> None:

@@ -51,4 +51,6 @@ def test_other_shapes_are_refused():
     with pytest.raises(ValueError, match="one shape"):
         object_scores(torch.rand(2, 3), torch.ones(2, 3))
     with pytest.raises(ValueError, match="one object or more"):
+        object_scores(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.bool))
+    with pytest.raises(ValueError, match="one object or more"):
         object_scores(torch.rand(2, 3), of([1, 0, 0], [0, 0, 0]).bool())

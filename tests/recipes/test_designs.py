@@ -31,6 +31,12 @@ def test_no_labels_are_no_conditions():
     assert class_kinds(("a", "b")) == {"class": ClassLabel(2)}
 
 
+def test_the_published_network_knows_one_class_only():
+    for kinds in ({}, {"class": ClassLabel(3), "objects": ObjectSet(4)}):
+        with pytest.raises(UserError, match="one class an image"):
+            DESIGNS["context-unet"].build((3, 28, 28), kinds)
+
+
 def test_the_u_net_knows_classes_only():
     with pytest.raises(UserError, match="sets of objects"):
         DESIGNS["unet"].build((3, 16, 16), {"objects": ObjectSet(4)})

@@ -53,10 +53,19 @@ def test_training_tells_how_pictures_held_out_are_read_and_seeds_fix_its_bits(
 
 def test_pictures_of_one_scene_are_not_parted(scenes):
     data = read_scenes(scenes, 32)
-    rest, held = scene_judge._parted(data)
-    assert torch.equal(torch.cat([rest.images, held.images]), data.images)
-    with pytest.raises(UserError, match="too few"):
-        scene_judge._parted(data.take([0, 1, 2]))
+    every = data.take(torch.randperm(57, generator=torch.Generator().manual_seed(0)))
+    rest, held = scene_judge._parted(every)
+    assert sorted((*rest.names, *held.names)) == sorted(every.names)
+    stems = [{name.rpartition("_")[0] for name in part.names} for part in (rest, held)]
+    assert len(stems[1]) == 2
+    assert not stems[0] & stems[1]
+
+
+def test_too_few_pictures_leave_no_run(tmp_path):
+    write_scenes(draw_lists(3, seed=5), tmp_path / "few", 5, 32, lambda share: None)
+    with pytest.raises(UserError, match="3 scenes are too few"):
+        scene_judge.train(settings(tmp_path / "few", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_pictures_are_moved_but_little(scenes):
@@ -69,8 +78,10 @@ def test_pictures_are_moved_but_little(scenes):
         for down in range(-2, 3)
         for right in range(-2, 3)
     ]
-    nearest = torch.stack(shifts).view(8, 50).min(1).values
-    assert nearest.max() == 0
+    nearest = torch.stack(shifts).view(8, 50).min(1)
+    assert nearest.values.max() == 0
+    assert {0, 1} == set((nearest.indices // 25).tolist())
+    assert len(set((nearest.indices % 25).tolist())) > 4
 
 
 def test_a_judge_learns_to_tell_objects_apart(tmp_path):

@@ -125,7 +125,9 @@ def _moved(
     angle, zoom = draw.around() * rotation, 1 + draw.around() * scale
     place = draw.around(2) * shift
     narrowest, widest = map(math.log, widths)
-    wide = (narrowest + (widest - narrowest) * (draw.around() + 1) / 2).exp()
+    wide = torch.ones(1)
+    if widths != (1.0, 1.0):
+        wide = (narrowest + (widest - narrowest) * (draw.around() + 1) / 2).exp()
     rows = torch.stack(
         [
             torch.stack([angle.cos() / zoom / wide, -angle.sin() / zoom / wide, place[:, 0]], 1),

@@ -22,7 +22,7 @@ class ImageSet:
 
     ``images``: uint8 (N, C, H, W), C is 1 (grey) or 3 (RGB).
     ``labels``: columns by name, each int64 (N,), one of K values an image, or bool (N, K), any of them; none:
-    unlabelled. ``class`` is the column that most commands read.
+    unlabelled. ``class``, one value an image, is the column that most commands read.
     ``vocabulary``: for each column, what its K values stand for.
     ``names``: the file names, one an image, or ().
     ``notes``: what a reader or a maker changed, one sentence each.
@@ -151,7 +151,7 @@ class ImageSet:
             "images": list(self.images.shape),
             "labels": sorted(self.labels),
             "class_names": list(self.class_names),
-        } | others
+        } | ({"others": others} if others else {})
         digest = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=16)
         digest.update(self.images.contiguous().numpy().data)
         for column in sorted(self.labels):
@@ -190,7 +190,8 @@ def _check_labels(
         names = vocabulary[column]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"names of {column} are missing or repeat: {names}")
-        if values.dtype == torch.bool and values.shape == (count, len(names)):
+        is_set = values.dtype == torch.bool and values.shape == (count, len(names))
+        if is_set and column != CLASS:
             continue
         if values.dtype != torch.int64 or values.shape != (count,):
             raise ValueError(

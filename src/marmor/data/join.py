@@ -9,9 +9,9 @@ from marmor.data.imageset import ImageSet
 
 
 def join(parts: Sequence[ImageSet]) -> ImageSet:
-    """All images of sets with the same classes and size, in order.
+    """All images of sets with the same labels and size, in order.
 
-    Grey sets among colour ones become colour. Raises UserError where classes or sizes differ.
+    Grey sets among colour ones become colour. Raises UserError where labels or sizes differ.
     """
     first, *others = parts
     if not others:
@@ -21,7 +21,7 @@ def join(parts: Sequence[ImageSet]) -> ImageSet:
     for part in others:
         if part.vocabulary != first.vocabulary or part.size != first.size:
             raise UserError(
-                "sets that are joined need the same classes and the same size, but one has "
+                "sets that are joined need the same labels and the same size, but one has "
                 f"{_kind(first)} and another {_kind(part)}; rename the classes, or pass --size."
             )
     every = [first, *others]
@@ -35,4 +35,5 @@ def join(parts: Sequence[ImageSet]) -> ImageSet:
 
 def _kind(part: ImageSet) -> str:
     height, width = part.size
-    return f"the classes {', '.join(part.class_names)} at {width}×{height}"
+    labels = [f"the {column} {', '.join(names)}" for column, names in part.vocabulary.items()]
+    return f"{' and '.join(labels) or 'none'} at {width}×{height}"

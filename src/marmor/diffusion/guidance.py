@@ -61,8 +61,13 @@ def guide(denoise: Denoise, kinds: Kinds, guidance: Guidance, schedule: Schedule
     def guided(x: Tensor, t: Tensor, conditions: Conditions) -> Estimate:
         if not guidance.acts_at(float(t[0])):
             return denoise(x, t, conditions)
-        steps = guidance.steps(conditions)
+        steps = guidance.steps(name for name in kinds if name in conditions)
         said = [none_of(kinds, len(x), x.device)]
+        while steps and steps[0][0] == 1:  # what adds to nothing unscaled is where to start
+            _, names = steps.pop(0)
+            said[0] |= {name: conditions[name] for name in names}
+        if not steps:
+            return denoise(x, t, conditions)
         for _, names in steps:
             said.append(said[-1] | {name: conditions[name] for name in names})
         every = {name: torch.cat([part[name] for part in reversed(said)]) for name in conditions}

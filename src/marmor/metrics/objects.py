@@ -12,8 +12,9 @@ SHOWN = 0.5
 
 
 class ObjectScores(NamedTuple):
-    """Of N pictures, with 95 % intervals as if pictures were drawn independently.
+    """Of N pictures, with 95 % intervals as if objects (``found``) and pictures (``exact``) were independent.
 
+    Where they are not, as objects of one picture, intervals over several draws are wider and to be preferred.
     ``found``: of all objects asked for, those among the k surest of a picture that k were asked for (the
     course's score). ``exact``: of all pictures, those that show what was asked for and nothing else.
     ``extra``: how many objects that nobody asked for a picture shows.
@@ -35,8 +36,8 @@ def object_scores(probabilities: Tensor, asked: Tensor) -> ObjectScores:
             f"{tuple(asked.shape)} must be of one shape (N, K), asked torch.bool"
         )
     counts = asked.sum(1)
-    if not counts.all():
-        raise ValueError("every picture must have been asked for one object or more")
+    if not len(asked) or not counts.all():
+        raise ValueError("there must be pictures, each asked for one object or more")
     places = probabilities.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
     hits = (places < counts[:, None]) & asked
     shown = probabilities >= SHOWN

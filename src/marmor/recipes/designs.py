@@ -171,6 +171,10 @@ PUBLISHED_STEPS = 400
 
 
 def _context_unet(shape: Shape, kinds: Kinds) -> Denoiser:
+    if set(kinds) != {CLASS}:
+        raise UserError(
+            "--network context-unet knows one class an image and nothing else; take uvit."
+        )
     classes = kinds[CLASS].size
     return as_published(
         ContextUnet(in_channels=shape[0], classes=classes, bottleneck=shape[1] // 4)

@@ -99,7 +99,7 @@ def _conditions(generator: Generator, images: ImageSet, index: int) -> Condition
     kinds = generator.denoiser.kinds
     if "class" not in kinds:
         return {}
-    name = images.class_names[int(images.labels["class"][index])] if images.labels else ""
+    name = images.class_names[int(images.labels["class"][index])] if images.class_names else ""
     if name not in generator.class_names:
         return none_of(kinds, 1, device_of(generator))
     return conditions_of(generator, name, 1)

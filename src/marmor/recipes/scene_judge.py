@@ -105,6 +105,7 @@ def train(settings: SceneJudgeSettings) -> RunFolder:
     """Trains a judge into a new run folder and tells how well it reads pictures held out."""
     _check(settings)
     data = _load(settings)
+    parts = _parted(data)
     config = {
         "asked": {**asdict(settings), "data": str(settings.data), "run": str(settings.run)},
         "model": {"network": settings.network, "side": settings.size, "objects": _names(data)},
@@ -115,7 +116,7 @@ def train(settings: SceneJudgeSettings) -> RunFolder:
         f"training a judge of {len(_names(data))} objects on {len(data):,} pictures of "
         f"{settings.data} for {settings.budget} → {settings.run}"
     )
-    _fit(run, settings, data)
+    _fit(run, settings, *parts)
     return run
 
 
@@ -125,7 +126,7 @@ def resume(run: RunFolder) -> None:
     settings = SceneJudgeSettings(**{**asked, "data": Path(asked["data"]), "run": run.path})
     data = _load(settings)
     check_same_images(run, data)
-    _fit(run, settings, data)
+    _fit(run, settings, *_parted(data))
 
 
 def load_object_judge(spec: str) -> tuple[ObjectJudge, tuple[str, ...] | None]:
@@ -167,17 +168,21 @@ def _load(settings: SceneJudgeSettings) -> ImageSet:
 
 
 def _parted(data: ImageSet) -> tuple[ImageSet, ImageSet]:
-    """(rest, held out): the last pictures, so that no scene grows from one part into the other."""
-    count = round((1 - HELD_OUT) * len(data))
-    if not 0 < count < len(data):
-        raise UserError(f"{len(data)} pictures are too few to hold a tenth of them out.")
-    return data.take(torch.arange(count)), data.take(torch.arange(count, len(data)))
+    """(rest, held out): all pictures of the last tenth of the scenes, so that none grows across the cut."""
+    scenes = [Path(name).stem.rpartition("_")[0] or name for name in data.names]
+    order = list(dict.fromkeys(scenes))
+    held = set(order[len(order) - round(HELD_OUT * len(order)) :])
+    if not 0 < len(held) < len(order):
+        raise UserError(
+            f"pictures of {len(order)} scenes are too few to hold a tenth of them out; give ten or more."
+        )
+    last = torch.tensor([scene in held for scene in scenes])
+    return data.take((~last).nonzero().flatten()), data.take(last.nonzero().flatten())
 
 
-def _fit(run: RunFolder, settings: SceneJudgeSettings, data: ImageSet) -> None:
-    rest, held = _parted(data)
+def _fit(run: RunFolder, settings: SceneJudgeSettings, rest: ImageSet, held: ImageSet) -> None:
     torch.manual_seed(derive(settings.seed, "weights"))
-    judge = NETWORKS[settings.network](len(_names(data)))
+    judge = NETWORKS[settings.network](len(_names(rest)))
     loop = LoopSettings(settings.budget, ema=0.99, precision=settings.precision)
     with progress_bar("training") as bar:
         fit(

@@ -1,6 +1,7 @@
 """What is it? From a name or a path to the reader that knows it."""
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 
 from marmor.base.errors import UserError
@@ -13,7 +14,8 @@ from marmor.data.readers.listing import load_listing
 from marmor.data.readers.npz import read_npz
 from marmor.data.readers.torchvision_files import find_published_files
 from marmor.data.readers.tree import folder_tree
-from marmor.data.splits import check_split
+from marmor.data.scenes.reading import is_scenes, read_scenes
+from marmor.data.splits import check_split, without_splits
 
 
 def read(spec: str, split: str = "train", size: int | None = None) -> ImageSet:
@@ -26,6 +28,7 @@ def read(spec: str, split: str = "train", size: int | None = None) -> ImageSet:
       ``train.csv``, ``val.csv``, ``test.csv`` (header ``image_name,label``); files named
       ``<class>_<n>.png``; files without labels; ``train/`` and ``test/`` folders of these;
     * an ``.npz`` with ``images`` and ``labels`` or ``train_images``, ``train_labels``, ``test_*``;
+    * a folder of scenes with ``objects.json`` and ``train.json``, as i-CLEVR has it;
     * the published files of MNIST (IDX), SVHN (``train_32x32.mat``), USPS (``usps.bz2``), or a
       folder that holds them.
 
@@ -51,6 +54,9 @@ def _read_path(spec: str, split: str, size: int | None) -> ImageSet:
         published = find_published_files(path)
         if published:
             return published(split)
+        if is_scenes(path):
+            scenes = read_scenes(path, size)
+            return replace(scenes, notes=(*scenes.notes, *without_splits(split)))
         if path.is_dir():
             return load_listing(arrange(folder_tree(path), split), size)
         return _read_file(path, split, size)

@@ -34,7 +34,9 @@ def project(points: Tensor, eye: Tensor) -> Tensor:
 
 def shown_reach(reach: Tensor, centres: Tensor, eye: Tensor) -> Tensor:
     """Radii (N,), in half the picture's side, of balls of radius ``reach`` (N,) about ``centres`` (N, 3)."""
-    return reach / HALF_FIELD / (centres - eye).norm(dim=1)
+    away = (project(centres, eye).norm(dim=1) * HALF_FIELD).atan()
+    wide = (reach / (centres - eye).norm(dim=1)).asin()
+    return ((away + wide).tan() - away.tan()) / HALF_FIELD
 
 
 def rays(eye: Tensor, places: Tensor) -> Tensor:

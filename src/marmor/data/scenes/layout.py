@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor
 
 from marmor.base.errors import UserError
-from marmor.base.files import inside
 from marmor.base.seeds import torch_stream
 from marmor.data.scenes.lists import read_objects, read_pictures, read_requests
 from marmor.data.scenes.making import OBJECTS, make_scenes
@@ -75,11 +74,16 @@ def write_scenes(
         raise UserError(
             f"{', '.join(unknown)} cannot be drawn; the objects are {', '.join(OBJECTS)}."
         )
+    for name in lists.pictures:
+        if Path(name).name != name or Path(name).suffix != ".png" or "\0" in name:
+            raise UserError(
+                f"{name!r} is no name for a picture here; write NAME.png, without folders."
+            )
     with whole_folder(out) as folder, ThreadPoolExecutor(4) as pool:
         (folder / PICTURES).mkdir()
-        paths = {name: inside(folder / PICTURES, name) for name in lists.pictures}
         drawn = _pictures(lists, seed, side, watch)
-        list(pool.map(_save, drawn.values(), [paths[name] for name in drawn]))
+        paths = [folder / PICTURES / name for name in drawn]
+        list(pool.map(_save, drawn.values(), paths))
         named = {name: [lists.objects[k] for k in scene] for name, scene in lists.pictures.items()}
         _write(folder / "objects.json", {name: k for k, name in enumerate(lists.objects)})
         _write(folder / "train.json", named)
@@ -91,7 +95,8 @@ def write_scenes(
 def growing(pictures: dict[str, list[int]]) -> list[list[str]]:
     """File names of one scene each, in which every picture has one object more than the one before.
 
-    ``…_0.png``, ``…_1.png`` … are one scene where their lists say so; every other picture is its own.
+    ``…_0.png``, ``…_1.png`` …, named in that order, are one scene where each list is the one before and one
+    object more; every other picture is its own.
     """
     series: dict[str, list[str]] = {}
     for name in pictures:

@@ -18,7 +18,7 @@ OBJECTS = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
 SIDE = 64
 SMALLEST_SIDE = 16
 BLOCK = 16
-"""Scenes that are drawn together."""
+"""Scenes of side SIDE that are drawn together; fewer where they are larger."""
 
 
 def make_scenes(
@@ -40,7 +40,8 @@ def make_scenes(
     if side < SMALLEST_SIDE:
         raise UserError(f"scenes need {SMALLEST_SIDE} pixels a side or more, not {side}.")
     stages = [1] * len(scenes) if growing is None else growing
-    blocks = [range(k, min(k + BLOCK, len(scenes))) for k in range(0, len(scenes), BLOCK)]
+    size = max(1, BLOCK * SIDE**2 // max(side, SIDE) ** 2)
+    blocks = [range(k, min(k + size, len(scenes))) for k in range(0, len(scenes), size)]
 
     def finish(block: range) -> Tensor:
         streams = [torch_stream(seed, "scenes", k) for k in block]

@@ -15,6 +15,11 @@ from marmor.data.squares import squashed
 OBJECTS_COLUMN = "objects"
 
 
+def is_scenes(folder: Path) -> bool:
+    """Whether a folder has i-CLEVR's layout."""
+    return all((folder / name).is_file() for name in ("objects.json", "train.json"))
+
+
 def read_scenes(folder: Path, size: int | None) -> ImageSet:
     """The pictures that train.json names, with the column ``objects``: which each of them shows.
 
@@ -25,16 +30,27 @@ def read_scenes(folder: Path, size: int | None) -> ImageSet:
     objects = read_objects(folder / "objects.json")
     pictures = read_pictures(folder / "train.json", objects)
     tree = folder_tree(folder)
-    places = {PurePosixPath(name).name: name for name in tree.names}
+    places: dict[str, str] = {}
+    for name in tree.names:
+        wanted = PurePosixPath(name).name
+        if wanted in pictures and wanted in places:
+            raise UserError(
+                f"{folder} has two pictures named {wanted}, {places[wanted]} and {name}; keep one."
+            )
+        places[wanted] = name
     missing = [name for name in pictures if name not in places]
     if missing:
         raise UserError(
             f"{folder / 'train.json'} names {len(missing):,} pictures that are not in {folder}, such as "
-            f"{missing[0]}; put them there, or render them with `marmor data make scenes --spec {folder}`."
+            f"{missing[0]}; put them there, or render them: "
+            f"marmor data make scenes --spec {folder} --out NEW."
         )
     listing = Listing(tree, tuple(places[name] for name in pictures))
     images = load_listing(listing, size, squashed)
     shown = torch.zeros(len(pictures), len(objects), dtype=torch.bool)
     for row, scene in zip(shown, pictures.values(), strict=True):
         row[scene] = True
-    return replace(images, labels={OBJECTS_COLUMN: shown}, vocabulary={OBJECTS_COLUMN: objects})
+    names = tuple(pictures)
+    return replace(
+        images, names=names, labels={OBJECTS_COLUMN: shown}, vocabulary={OBJECTS_COLUMN: objects}
+    )
