@@ -211,6 +211,13 @@ def test_require_classes(labelled):
         require_classes(labelled(3, 0))
     with pytest.raises(UserError, match="at least 3"):
         require_classes(labelled(2, 1), at_least=3)
+    objects = ImageSet(
+        torch.zeros(2, 1, 4, 4, dtype=torch.uint8),
+        {"objects": torch.zeros(2, 3, dtype=torch.bool)},
+        {"objects": tuple("abc")},
+    )
+    with pytest.raises(UserError, match="labelled with objects, not with one class each"):
+        require_classes(objects)
     with pytest.raises(UserError, match="no labels"):
         require_classes(labelled(2, 1).unlabelled())
 

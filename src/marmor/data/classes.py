@@ -41,6 +41,11 @@ def class_indices(labels: Sequence[str], class_names: Sequence[str], where: str)
 
 def require_classes(images: ImageSet, at_least: int = 2) -> None:
     """UserError unless ``images`` is labelled and shows ``at_least`` different classes."""
+    if images.labels and not images.class_names:
+        raise UserError(
+            f"the images are labelled with {', '.join(images.labels)}, not with one class each, and this "
+            "needs classes; give other images."
+        )
     if not images.class_names:
         raise UserError(
             "the images have no labels, and this needs them; give class sub-folders, "
