@@ -27,7 +27,7 @@ from marmor.data.scenes.arranging import GAP, LEAST_SEEN, arrange, standing
 from marmor.data.scenes.camera import Views, project, rays
 from marmor.data.scenes.layout import growing
 from marmor.data.scenes.rendering import COLOURS, FINE, sample
-from marmor.data.scenes.shading import LAMP_POINTS, Surface, lit
+from marmor.data.scenes.shading import LAMP_POINTS, Surface, lit, with_others
 from marmor.data.scenes.solids import CUBE, CYLINDER, MISSED, SPHERE, Solids, meet, normals
 
 HALF_TURN = math.pi / 4
@@ -124,7 +124,7 @@ def test_shadows_lie_where_the_lamp_is_hidden() -> None:
         torch.zeros(3).long(),
         torch.full((3,), -1),
     )
-    dark, half, bright = lit(table, ball, views).tolist()
+    dark, half, bright = lit(table, with_others(table, ball), ball, views).tolist()
     assert dark == 0
     assert 2 / LAMP_POINTS < half < 1 - 2 / LAMP_POINTS
     assert bright == pytest.approx(1)

@@ -9,6 +9,9 @@ from torch import Tensor
 from marmor.base.errors import UserError
 from marmor.data.imageset import ImageSet
 
+DIGITS = tuple("0123456789")
+"""The classes of every set of digits."""
+
 _INTEGER = re.compile(r"-?[0-9]+")
 _DIGITS = re.compile(r"([0-9]+)")
 

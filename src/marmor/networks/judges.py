@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from marmor.base.errors import UserError
 from marmor.networks.checkpoints import State, load_into, recognise
+from marmor.networks.layers import conv_norm
 
 _SMALLEST = 12
 
@@ -69,13 +70,13 @@ class DigitJudge(Judge):
         self.channels = channels
         self.feature_size = 4 * width
         self.body = nn.Sequential(
-            _conv_norm(channels, width),
+            conv_norm(channels, width),
             nn.MaxPool2d(2),
-            _conv_norm(width, 2 * width),
-            _conv_norm(2 * width, 2 * width),
+            conv_norm(width, 2 * width),
+            conv_norm(2 * width, 2 * width),
             nn.MaxPool2d(2),
-            _conv_norm(2 * width, 4 * width),
-            _conv_norm(4 * width, 4 * width),
+            conv_norm(2 * width, 4 * width),
+            conv_norm(4 * width, 4 * width),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )
@@ -136,12 +137,3 @@ def from_state_dict(state: State) -> Judge:
         )
     load_into(judge, state, "this checkpoint")
     return judge.eval()
-
-
-def _conv_norm(in_channels: int, out_channels: int) -> nn.Sequential:
-    # BatchNorm has its own offset, so the convolution needs none.
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(),
-    )

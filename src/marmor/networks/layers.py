@@ -1,7 +1,7 @@
-"""Layers that the diffusion networks share.
+"""Layers that networks share.
 
-Weights of linear maps and convolutions are matrices, so that Muon can orthogonalise them; the tables
-of class maps are not such weights.
+Weights of linear maps and convolutions of diffusion networks are matrices, so that Muon can orthogonalise
+them; the tables of class maps are not such weights.
 """
 
 import math
@@ -40,6 +40,16 @@ class MatrixConv(nn.Module):
         """(B, inputs, H, W) → (B, outputs, H/stride, W/stride)."""
         weight = self.weight.view(-1, self.inputs, self.kernel, self.kernel)
         return F.conv2d(x, weight, stride=self.stride, padding=self.kernel // 2)
+
+
+def conv_norm(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """A 3×3 convolution, BatchNorm and ReLU, as judges have them."""
+    # BatchNorm has its own offset, so the convolution needs none.
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
 
 
 class TimeFeatures(nn.Module):

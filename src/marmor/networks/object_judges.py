@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from marmor.base.errors import UserError
 from marmor.networks.checkpoints import State, load_into
+from marmor.networks.layers import conv_norm
 
 
 class ObjectJudge(nn.Module, ABC):
@@ -53,13 +54,13 @@ class SmallObjectJudge(ObjectJudge):
         super().__init__()
         self.objects = objects
         self.body = nn.Sequential(
-            _conv_norm(3, width, stride=2),
-            _conv_norm(width, 2 * width),
+            conv_norm(3, width, stride=2),
+            conv_norm(width, 2 * width),
             nn.MaxPool2d(2),
-            _conv_norm(2 * width, 4 * width),
-            _conv_norm(4 * width, 4 * width),
+            conv_norm(2 * width, 4 * width),
+            conv_norm(4 * width, 4 * width),
             nn.MaxPool2d(2),
-            _conv_norm(4 * width, 8 * width),
+            conv_norm(4 * width, 8 * width),
             nn.Conv2d(8 * width, objects, 1),
         )
 
@@ -78,14 +79,6 @@ def from_course_checkpoint(state: State, what: str) -> ResNetObjectJudge:
     judge = ResNetObjectJudge(len(head))
     load_into(judge.resnet, state, what)
     return judge.eval()
-
-
-def _conv_norm(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-    )
 
 
 NETWORKS: dict[str, type[ResNetObjectJudge] | type[SmallObjectJudge]] = {

@@ -15,6 +15,7 @@ from marmor.base.seeds import derive, torch_stream
 from marmor.data import ImageSet, epoch_order
 from marmor.diffusion import Denoiser
 from marmor.recipes.designs import DESIGNS, Design, Shape, kinds_of
+from marmor.recipes.training_images import facts_of
 from marmor.training import (
     Average,
     Batch,
@@ -139,8 +140,7 @@ def config_of(settings: DiffusionSettings, data: ImageSet) -> dict[str, Any]:
         "image_shape": list(data.images.shape[1:]),
         "class_names": list(data.class_names),
     }
-    facts = {"count": len(data), "fingerprint": data.fingerprint(), "notes": list(data.notes)}
-    return {"asked": asked, "model": model, "data": facts}
+    return {"asked": asked, "model": model, "data": facts_of(data)}
 
 
 def fit_model(

@@ -10,6 +10,7 @@ from marmor.base.pixels import to_bytes
 from marmor.base.seeds import torch_stream
 from marmor.data import ImageSet, read
 from marmor.metrics import Share, count_faces, share
+from marmor.recipes.scoring import with_interval
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,9 @@ class FaceShares:
     def figures(self) -> dict[str, float | str]:
         """Flat figures under dotted names."""
         return {
-            "faces.share": self.drawn.value,
-            "faces.share.low": self.drawn.low,
-            "faces.share.high": self.drawn.high,
+            **with_interval("faces.share", self.drawn),
             "faces.images": self.drawn.count,
-            "faces.real": self.real.value,
-            "faces.real.low": self.real.low,
-            "faces.real.high": self.real.high,
+            **with_interval("faces.real", self.real),
             "faces.real.images": self.real.count,
             "faces.real.which": self.what,
             "faces.noise": self.noise.value,

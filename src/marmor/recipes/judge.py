@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from marmor.base.seeds import derive, torch_stream
 from marmor.data import ImageSet, epoch_order, join
 from marmor.data.augment import augment
 from marmor.networks.judges import DigitJudge, Judge
-from marmor.recipes.training_images import check_same_images, load_images
+from marmor.recipes.training_images import check_same_images, facts_of, load_images
 from marmor.training import (
     Batch,
     Budget,
@@ -27,38 +28,48 @@ from marmor.training import (
 )
 
 RECIPE = "judge"
-DEFAULT_EPOCHS = 6.0
 
 
-@dataclass(frozen=True)
-class JudgeSettings:
-    """What `marmor train judge` can be told.
+@dataclass(frozen=True, kw_only=True)
+class JudgeTraining:
+    """What the training of any judge can be told.
 
     Args:
-        data: one or several sets of labelled images with the same classes; all are trained on.
-        run: the run folder to write.
         minutes: budget in minutes; one of minutes, steps, epochs.
         steps: budget in optimizer steps.
         epochs: budget in passes over the data.
         seed: everything random follows from it.
-        size: side to crop and resize images to; their own when left out.
         precision: auto is bf16 where the processor has it.
     """
 
-    data: tuple[str, ...] = ("mnist-m",)
-    run: Path = Path("runs/judge")
+    default_epochs: ClassVar[float] = 6.0
+
     minutes: float | None = None
     steps: int | None = None
     epochs: float | None = None
     seed: int = 0
-    size: int | None = None
     precision: Precision = "auto"
 
     @property
     def budget(self) -> Budget:
         if all(value is None for value in (self.minutes, self.steps, self.epochs)):
-            return Budget(epochs=DEFAULT_EPOCHS)
+            return Budget(epochs=self.default_epochs)
         return Budget(self.steps, None, self.epochs, self.minutes)
+
+
+@dataclass(frozen=True)
+class JudgeSettings(JudgeTraining):
+    """What `marmor train judge` can be told.
+
+    Args:
+        data: one or several sets of labelled images with the same classes; all are trained on.
+        run: the run folder to write.
+        size: side to crop and resize images to; their own when left out.
+    """
+
+    data: tuple[str, ...] = ("mnist-m",)
+    run: Path = Path("runs/judge")
+    size: int | None = None
 
 
 class Classification:
@@ -106,7 +117,7 @@ def train(settings: JudgeSettings) -> RunFolder:
             "side": min(data.size),
             "class_names": list(data.class_names),
         },
-        "data": {"count": len(data), "fingerprint": data.fingerprint(), "notes": list(data.notes)},
+        "data": facts_of(data),
     }
     run = RunFolder.create_once(settings.run, RECIPE, config)
     console.print(

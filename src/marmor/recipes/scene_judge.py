@@ -19,55 +19,40 @@ from marmor.metrics import ObjectScores, object_scores
 from marmor.networks.checkpoints import load_into, load_state
 from marmor.networks.object_judges import NETWORKS, ObjectJudge, from_course_checkpoint
 from marmor.recipes.folders import open_folder
-from marmor.recipes.training_images import check_same_images
+from marmor.recipes.judge import JudgeTraining
+from marmor.recipes.scoring import with_interval
+from marmor.recipes.training_images import check_same_images, facts_of
 from marmor.training import (
     Batch,
-    Budget,
     LoopSettings,
     Optimizers,
-    Precision,
     RunFolder,
     fit,
     warmup_then_linear,
 )
 
 RECIPE = "scene-judge"
-DEFAULT_EPOCHS = 8.0
 HELD_OUT = 0.1
 READ_BATCH = 250
 
 
 @dataclass(frozen=True)
-class SceneJudgeSettings:
+class SceneJudgeSettings(JudgeTraining):
     """What `marmor train scene-judge` can be told.
 
     Args:
         data: a folder in i-CLEVR's layout; render one with another seed than the model's.
         run: the run folder to write.
         network: resnet18 (the course's), or small.
-        minutes: budget in minutes; one of minutes, steps, epochs.
-        steps: budget in optimizer steps.
-        epochs: budget in passes over the data.
-        seed: everything random follows from it.
         size: side that other pictures are squashed to.
-        precision: auto is bf16 where the processor has it.
     """
+
+    default_epochs = 8.0
 
     data: Path
     run: Path = Path("runs/scene-judge")
     network: str = "resnet18"
-    minutes: float | None = None
-    steps: int | None = None
-    epochs: float | None = None
-    seed: int = 0
     size: int = SIDE
-    precision: Precision = "auto"
-
-    @property
-    def budget(self) -> Budget:
-        if all(value is None for value in (self.minutes, self.steps, self.epochs)):
-            return Budget(epochs=DEFAULT_EPOCHS)
-        return Budget(self.steps, None, self.epochs, self.minutes)
 
 
 class Detection:
@@ -109,7 +94,7 @@ def train(settings: SceneJudgeSettings) -> RunFolder:
     config = {
         "asked": {**asdict(settings), "data": str(settings.data), "run": str(settings.run)},
         "model": {"network": settings.network, "side": settings.size, "objects": _names(data)},
-        "data": {"count": len(data), "fingerprint": data.fingerprint(), "notes": list(data.notes)},
+        "data": facts_of(data),
     }
     run = RunFolder.create_once(settings.run, RECIPE, config)
     console.print(
@@ -149,12 +134,9 @@ def read_objects_of(judge: ObjectJudge, images: Tensor) -> Tensor:
 
 def figures_of(scores: ObjectScores) -> dict[str, Any]:
     """Scores by the names that summary.json gives them."""
-    found, exact = scores.found, scores.exact
     return {
-        "objects.found": found.value,
-        "objects.found.interval": [found.low, found.high],
-        "objects.exact": exact.value,
-        "objects.exact.interval": [exact.low, exact.high],
+        **with_interval("objects.found", scores.found),
+        **with_interval("objects.exact", scores.exact),
         "objects.extra": scores.extra,
     }
 

@@ -109,17 +109,18 @@ def figures_of(result: Agreement, class_names: Sequence[str]) -> dict[str, Any]:
     """Flat figures under dotted names."""
     overall = result.overall
     figures: dict[str, Any] = {
-        "judge.accuracy": overall.value,
-        "judge.accuracy.low": overall.low,
-        "judge.accuracy.high": overall.high,
+        **with_interval("judge.accuracy", overall),
         "judge.images": overall.count,
     }
     for name, part in zip(class_names, result.per_class, strict=True):
         if part.count:
-            figures[f"judge.accuracy.{name}"] = part.value
-            figures[f"judge.accuracy.{name}.low"] = part.low
-            figures[f"judge.accuracy.{name}.high"] = part.high
+            figures |= with_interval(f"judge.accuracy.{name}", part)
     return figures
+
+
+def with_interval(name: str, part: Share) -> dict[str, float]:
+    """A share and its 95 % interval as summary.json names them."""
+    return {name: part.value, f"{name}.low": part.low, f"{name}.high": part.high}
 
 
 def distance_figures(found: Distance) -> dict[str, Any]:

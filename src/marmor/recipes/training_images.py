@@ -1,5 +1,7 @@
 """Images as the networks take them, and the check that a run goes on with its own."""
 
+from typing import Any
+
 from marmor.base.errors import UserError
 from marmor.data import ImageSet, MixedSizesError, read, require_classes
 from marmor.networks.uvit import PIXELS_PER_TOKEN
@@ -31,6 +33,11 @@ def load_unlabelled(spec: str, size: int | None) -> ImageSet:
         return data.resized(DEFAULT_SIDE)
     rounded = max(PIXELS_PER_TOKEN * round(side / PIXELS_PER_TOKEN), 2 * PIXELS_PER_TOKEN)
     return data if height == width == rounded else data.resized(rounded)
+
+
+def facts_of(data: ImageSet) -> dict[str, Any]:
+    """What config.json keeps of the images that a run is trained on."""
+    return {"count": len(data), "fingerprint": data.fingerprint(), "notes": list(data.notes)}
 
 
 def check_same_images(run: RunFolder, data: ImageSet) -> None:

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from marmor.base.errors import UserError
+from marmor.data.classes import DIGITS
 from marmor.data.imageset import ImageSet
 from marmor.data.readers.archive import LARGEST
 from marmor.data.splits import missing_split
 
-_DIGITS = tuple(str(digit) for digit in range(10))
 _IDX = {"train": "train", "test": "t10k"}
 _SVHN = {split: f"{split}_32x32.mat" for split in ("train", "test", "extra")}
 _USPS = {"train": "usps.bz2", "test": "usps.t.bz2"}
@@ -131,7 +131,7 @@ def _digit_set(images: Tensor, labels: Tensor, path: Path) -> ImageSet:
             f"{path} has labels from {labels.min()} to {labels.max()}, expected the digits 0 to 9; "
             "give other classes as .npz or as folders."
         )
-    return ImageSet(images.contiguous(), {"class": labels}, {"class": _DIGITS})
+    return ImageSet(images.contiguous(), {"class": labels}, {"class": DIGITS})
 
 
 def _idx_file(folder: Path, word: str, content: str) -> Path | None:

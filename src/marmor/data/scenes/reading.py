@@ -10,9 +10,6 @@ from marmor.data.imageset import ImageSet
 from marmor.data.readers.listing import Listing, load_listing
 from marmor.data.readers.tree import folder_tree
 from marmor.data.scenes.lists import read_objects, read_pictures
-from marmor.data.squares import squashed
-
-OBJECTS_COLUMN = "objects"
 
 
 def is_scenes(folder: Path) -> bool:
@@ -46,11 +43,9 @@ def read_scenes(folder: Path, size: int | None) -> ImageSet:
             f"marmor data make scenes --spec {folder} --out NEW."
         )
     listing = Listing(tree, tuple(places[name] for name in pictures))
-    images = load_listing(listing, size, squashed)
+    images = load_listing(listing, size, cropped=False)
     shown = torch.zeros(len(pictures), len(objects), dtype=torch.bool)
     for row, scene in zip(shown, pictures.values(), strict=True):
         row[scene] = True
     names = tuple(pictures)
-    return replace(
-        images, names=names, labels={OBJECTS_COLUMN: shown}, vocabulary={OBJECTS_COLUMN: objects}
-    )
+    return replace(images, names=names, labels={"objects": shown}, vocabulary={"objects": objects})

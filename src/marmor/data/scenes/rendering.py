@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from marmor.data.scenes.camera import Views, project, rays, shown_reach
-from marmor.data.scenes.shading import Surface, gloss, lit, matt, openness
+from marmor.data.scenes.shading import Surface, gloss, lit, matt, openness, with_others
 from marmor.data.scenes.solids import MISSED, Solids, meet, normals
 
 COLOURS = {
@@ -93,7 +93,9 @@ def _light_of_table(solids: Solids, views: Views, side: int) -> Tensor:
     scene = torch.arange(len(views.eye)).repeat_interleave(side**2)
     upward = torch.tensor([0.0, 0.0, 1.0]).expand_as(points)
     surface = Surface(points, upward, scene, torch.full_like(scene, -1))
-    light = matt(surface, views, lit(surface, solids, views), openness(surface, solids))
+    others = with_others(surface, solids)
+    lamp, sky = lit(surface, others, solids, views), openness(surface, others, solids)
+    light = matt(surface, views, lamp, sky)
     return torch.tensor(TABLE) * light[:, None]
 
 
@@ -108,7 +110,9 @@ def _light_of_solids(solids: Solids, colours: Tensor, views: Views, samples: Sam
     surface = Surface(points, facing, scene, solid)
     # The table hides some of the sky from what stands on it, more of it further down.
     low = 0.55 + 0.45 * (points[:, 2] / 0.5).clamp(0, 1)
-    lamp, sky = lit(surface, solids, views), openness(surface, solids) * low
+    others = with_others(surface, solids)
+    lamp = lit(surface, others, solids, views)
+    sky = openness(surface, others, solids) * low
     coloured = _reflectances()[colours[solid]] * matt(surface, views, lamp, sky)[:, None]
     return coloured + gloss(surface, views, direction, lamp, sky)[:, None]
 

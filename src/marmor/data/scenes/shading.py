@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,9 +33,27 @@ class Surface:
     solid: Tensor
 
 
-def lit(surface: Surface, solids: Solids, views: Views) -> Tensor:
+class Others(NamedTuple):
+    """Points of a surface paired with solids of their scenes: int64 (Q,) each, places of both."""
+
+    point: Tensor
+    solid: Tensor
+
+
+def with_others(surface: Surface, solids: Solids) -> Others:
+    """Every point with every other solid of its scene: places of both."""
+    counts = torch.bincount(solids.scene, minlength=int(surface.scene.max()) + 1)
+    first = counts.cumsum(0) - counts
+    among = torch.arange(int(counts.max())) < counts.index_select(0, surface.scene)[:, None]
+    point, number = among.nonzero().unbind(1)
+    other = first.index_select(0, surface.scene.index_select(0, point)) + number
+    foreign = (other != surface.solid.index_select(0, point)).nonzero().flatten()
+    return Others(point.index_select(0, foreign), other.index_select(0, foreign))
+
+
+def lit(surface: Surface, others: Others, solids: Solids, views: Views) -> Tensor:
     """Which share of the lamp each point sees past other solids, (P,)."""
-    point, other = _with_others(surface, solids)
+    point, other = others
     lamp = views.lamp.index_select(0, surface.scene)
     points, lamps = (v.index_select(0, point) for v in (surface.points, lamp))
     near = _between(points, lamps, solids.take(other)).nonzero().flatten()
@@ -48,9 +67,9 @@ def lit(surface: Surface, solids: Solids, views: Views) -> Tensor:
     return seen / LAMP_POINTS
 
 
-def openness(surface: Surface, solids: Solids) -> Tensor:
+def openness(surface: Surface, others: Others, solids: Solids) -> Tensor:
     """Which share of the sky other solids leave to each point, (P,); each hides it as a ball would."""
-    point, other = _with_others(surface, solids)
+    point, other = others
     apart = solids.centres.index_select(0, other) - surface.points.index_select(0, point)
     far = apart.norm(dim=1).clamp(min=1e-3)
     cosine = (surface.facing.index_select(0, point) * apart).sum(1) / far
@@ -86,17 +105,6 @@ def gloss(
     upward = direction[:, 2] + 2 * cosine * surface.facing[:, 2]
     sky = (0.25 + 0.5 * upward).clamp(min=0.1)
     return highlight + 0.35 * (1 - cosine.clamp(0, 1)) ** 5 * sky * openness
-
-
-def _with_others(surface: Surface, solids: Solids) -> tuple[Tensor, Tensor]:
-    """Every point with every other solid of its scene: places of both."""
-    counts = torch.bincount(solids.scene, minlength=int(surface.scene.max()) + 1)
-    first = counts.cumsum(0) - counts
-    among = torch.arange(int(counts.max())) < counts.index_select(0, surface.scene)[:, None]
-    point, number = among.nonzero().unbind(1)
-    other = first.index_select(0, surface.scene.index_select(0, point)) + number
-    foreign = (other != surface.solid.index_select(0, point)).nonzero().flatten()
-    return point.index_select(0, foreign), other.index_select(0, foreign)
 
 
 def _between(points: Tensor, lamp: Tensor, solids: Solids) -> Tensor:
