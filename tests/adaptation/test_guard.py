@@ -19,6 +19,9 @@ FULL = math.log(10)
         (Signs(0.3, FULL, 0.6), "source accuracy is 60 % where it was or should be 98 %"),
         (Signs(0.3, FULL, 0.84, 1.0), "domain classifier has won"),
         (Signs(0.3, FULL, 0.97, 1.0), None),  # told apart, and no harm done
+        (Signs(0.3, FULL, 0.97, 0.5, 0.45), "exchanged .* 45 % are still read alike"),
+        (Signs(0.3, FULL, 0.97, 0.5, 0.75), None),
+        (Signs(0.1, FULL, 0.85, 0.5, 0.45), None),  # too early to compare
     ],
 )
 def test_verdicts(signs, said):

@@ -15,6 +15,14 @@ def test_the_most_informative_sound_candidate_is_kept():
     assert choose([unsure, good, collapsed, forgetful], FULL) is good
 
 
+def test_exchanged_classes_are_not_chosen_however_sure():
+    good = Candidate(0, 1.5, FULL, 0.95, agreement=0.9)
+    exchanged = Candidate(1, 2.2, FULL, 0.98, agreement=0.5)
+    assert choose([good, exchanged], FULL) is good
+    worse = Candidate(2, 2.2, FULL, 0.99, agreement=0.3)
+    assert choose([exchanged, worse], FULL) is exchanged
+
+
 def test_of_equals_the_latest_and_of_the_unsound_the_best_reader():
     twins = [Candidate(k, 1.0, FULL, 0.9) for k in range(3)]
     assert choose(twins, FULL).number == 2

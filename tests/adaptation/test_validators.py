@@ -2,8 +2,10 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from marmor.adaptation import (
+    agreement_where_surest,
     balance,
     certainty,
     information,
@@ -48,3 +50,23 @@ def test_density_counts_neighbours_not_oneself():
 def test_source_accuracy():
     labels = torch.tensor([0, 1, 2, 3])
     assert source_accuracy(sure(torch.tensor([0, 1, 2, 0])), labels) == 0.75
+
+
+def test_agreement_looks_at_what_the_unadapted_network_is_surest_of_in_each_class():
+    classes, each = 5, 20
+    before = F.one_hot(torch.arange(classes).repeat_interleave(each), classes).float()
+    before *= torch.linspace(1, 9, each).repeat(classes)[:, None]
+    exchanged = before[:, [1, 0, 2, 3, 4]]
+    assert agreement_where_surest(before, before) == 1.0
+    assert agreement_where_surest(exchanged, before) == pytest.approx(3 / 5)
+    # Neither what it was unsure of nor how often it says a class counts.
+    corrected = before.clone()
+    unsure = torch.arange(each * classes) % each < 0.8 * each
+    corrected[unsure] = before[unsure].roll(1, 1)
+    assert agreement_where_surest(corrected, before, 0.2) == 1.0
+    assert agreement_where_surest(corrected, before, 0.5) == pytest.approx(4 / 10)
+    rare = before[: each + 1]
+    assert agreement_where_surest(rare.roll(1, 1), rare) == 0.0
+    assert agreement_where_surest(torch.cat([rare[:each], -rare[each:]]), rare) == pytest.approx(
+        2 / 3
+    )

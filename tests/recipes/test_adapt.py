@@ -156,6 +156,32 @@ def test_a_collapsing_run_is_sent_back_told_of_and_recovers(files, tmp_path, mon
     assert lost.accuracy < 0.2 < 0.7 < result.accuracy
 
 
+class Exchanging(Method):
+    """Reads every target image as the class after the one that it was read as at first."""
+
+    before: nn.Module | None = None
+
+    def update(self, classifier, opponent, teacher, seen):
+        if self.before is None:
+            self.before = copy.deepcopy(classifier)
+        labelled, _ = labelled_loss(classifier, seen)
+        with torch.no_grad():
+            next_class = (self.before(seen.target).argmax(1) + 1) % classifier.classes
+        logits = classifier.logits(classifier.features(seen.target))
+        exchanged = F.cross_entropy(logits, next_class)
+        return {"loss": labelled + max(0.0, seen.strength - 0.05) * exchanged}
+
+
+def test_classes_that_are_exchanged_are_seen_by_agreement_alone(files, tmp_path, monkeypatch):
+    plan = Plan(Exchanging(), start="source-only")
+    monkeypatch.setitem(plans.PLANS, "exchanging", plan)
+    study = adapt.adapt(settings(files, tmp_path / "run", method="exchanging", epochs=8))
+    [result] = study.of("exchanging")
+    assert "classes of the target have been exchanged" in result.retreats[0]["why"]
+    part = adapt.part_of(study.run, "exchanging", 0)
+    assert part.history()[-1]["agreement"] > 0.7
+
+
 def test_the_command_writes_table_pictures_page_and_predictions(files, tmp_path, capsys):
     run = tmp_path / "run"
     source, target = str(files / "source.npz"), str(files / "target.npz")

@@ -6,6 +6,7 @@ from marmor.adaptation.reversal import reverse_gradient
 from marmor.adaptation.schedules import adversarial_weight, annealed_rate
 from marmor.adaptation.selection import Candidate, choose
 from marmor.adaptation.validators import (
+    agreement_where_surest,
     balance,
     certainty,
     information,
@@ -18,6 +19,7 @@ __all__ = [
     "CollapseGuard",
     "Signs",
     "adversarial_weight",
+    "agreement_where_surest",
     "annealed_rate",
     "balance",
     "certainty",

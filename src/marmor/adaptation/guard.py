@@ -8,6 +8,10 @@ LEARNED = 0.5
 """Source accuracy from which on uneven predictions are collapse, not a beginning."""
 LATE = 0.5
 """Progress from which on the source should be read nearly as well as without adaptation."""
+LEAST_AGREEMENT = 0.7
+"""Of the answers that the unadapted network is surest of: below it, classes have been turned around."""
+READ_AGAIN = 0.9
+"""Of the unadapted source accuracy: from it on the network has learned enough to be compared so."""
 
 
 @dataclass(frozen=True)
@@ -22,17 +26,22 @@ class Signs:
     """Of held-out source images."""
     domain_accuracy: float | None = None
     """How often the domain classifier is right; None for methods without one."""
+    agreement: float = 1.0
+    """With the unadapted network, on the target images that it is surest of."""
 
 
 @dataclass(frozen=True)
 class CollapseGuard:
-    """Tells collapse by three signs, against what ``balance`` and ``source_accuracy`` are without adaptation.
+    """Tells collapse by four signs, against what ``balance`` and ``source_accuracy`` are without adaptation.
 
     Predictions lean to few classes (their mean's entropy below ``least_balance`` of ``balance``) although
     the source is read; the source is forgotten, or in the second half still not learned (accuracy more
     than ``most_lost`` below the best so far, or below ``source_accuracy``); or features can be told
     apart perfectly although they are trained not to be (domain accuracy above ``most_apart``) and half
-    of that much is lost: an opponent that has won gives no direction.
+    of that much is lost: an opponent that has won gives no direction; or classes are turned around:
+    the source is read (``READ_AGAIN`` of ``source_accuracy``), but the target images that the unadapted
+    network is surest of are read otherwise (agreement below ``least_agreement``). Domains that are
+    aligned with their classes exchanged show no other sign.
     """
 
     balance: float
@@ -40,6 +49,7 @@ class CollapseGuard:
     least_balance: float = LEAST_BALANCE
     most_lost: float = 0.25
     most_apart: float = 0.99
+    least_agreement: float = LEAST_AGREEMENT
 
     def verdict(self, signs: Signs, best_source_accuracy: float) -> str | None:
         """One sentence that says what is wrong, or None."""
@@ -62,5 +72,11 @@ class CollapseGuard:
             return (
                 f"the domain classifier has won ({100 * (signs.domain_accuracy or 0):.0f} %) and source "
                 f"accuracy falls ({100 * signs.source_accuracy:.0f} %)"
+            )
+        readable = signs.source_accuracy >= READ_AGAIN * self.source_accuracy
+        if readable and signs.agreement < self.least_agreement:
+            return (
+                f"classes of the target have been exchanged (of the images that the unadapted network "
+                f"is surest of, {100 * signs.agreement:.0f} % are still read alike)"
             )
         return None

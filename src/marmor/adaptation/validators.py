@@ -35,6 +35,24 @@ def information(target_logits: Tensor) -> float:
     return balance(target_logits) + certainty(target_logits)
 
 
+def agreement_where_surest(
+    target_logits: Tensor, unadapted_logits: Tensor, share: float = 0.1
+) -> float:
+    """How often both answer alike, on what the unadapted network is surest of.
+
+    That is the surest ``share`` (one image at least) of each class that it answers: of all images alike,
+    the surest may be of one class, and say nothing of the others. Both (N, K), of the same images.
+    """
+    sureness, before = unadapted_logits.softmax(1).max(1)
+    surest = []
+    for answer in before.unique():
+        [of_class] = (before == answer).nonzero(as_tuple=True)
+        count = max(1, round(share * len(of_class)))
+        surest.append(of_class[sureness[of_class].topk(count).indices])
+    looked_at = torch.cat(surest)
+    return (target_logits.argmax(1) == before)[looked_at].float().mean().item()
+
+
 def neighbourhood_density(target_features: Tensor, temperature: float = 0.05) -> float:
     """Soft neighbourhood density (Saito et al. 2021, eq. 2 to 4): entropy of similarities, (N, D)."""
     unit = F.normalize(target_features, dim=1)

@@ -200,7 +200,7 @@ def _kept_or_trained(
         adapting.steps_of(pair, plan),
         seed,
         start,
-        _unadapted(run, pair, name, seed),
+        _before(run, pair, name, seed),
         settings.precision,
     )
     last = part.history()[-1]
@@ -237,12 +237,25 @@ def chosen_of(run: RunFolder, pair: Pair, name: str, seed: int) -> adapting.Chos
     return adapting.chosen(part_of(run, name, seed), pair, _unadapted(run, pair, name, seed))
 
 
-def _unadapted(run: RunFolder, pair: Pair, name: str, seed: int) -> Candidate | None:
-    """What a method's network was without it: its start, or source-only; None for the two bounds."""
+def _compared_with(name: str) -> str | None:
+    """The plan whose network a method's is without it: its start, or source-only; None for the two bounds."""
     if name in (SOURCE_ONLY, TARGET_ONLY):
         return None
-    start = PLANS[name].start or SOURCE_ONLY
+    return PLANS[name].start or SOURCE_ONLY
+
+
+def _unadapted(run: RunFolder, pair: Pair, name: str, seed: int) -> Candidate | None:
+    """The candidate that a method is compared with."""
+    start = _compared_with(name)
+    if start is None:
+        return None
     return adapting.choice(part_of(run, start, seed), pair, _unadapted(run, pair, start, seed))
+
+
+def _before(run: RunFolder, pair: Pair, name: str, seed: int) -> adapting.Unadapted | None:
+    """The same with what its network says of held-out target images."""
+    start = _compared_with(name)
+    return None if start is None else adapting.unadapted(chosen_of(run, pair, start, seed), pair)
 
 
 def _target_as_source(pair: Pair) -> Pair:

@@ -14,6 +14,7 @@ from marmor.adaptation import (
     Candidate,
     CollapseGuard,
     Signs,
+    agreement_where_surest,
     balance,
     choose,
     information,
@@ -45,6 +46,8 @@ LOOKED_AT = 2000
 """The most images of a set that BatchNorm's statistics are taken from, and that a milestone reads."""
 READ_BATCH = 500
 CANDIDATES = "candidates"
+CANDIDATE_FIGURES = ("information", "balance", "source.accuracy", "agreement")
+"""What a milestone's log line says of its candidate, as ``Candidate`` takes them."""
 GENTLER = 0.3
 """The factor on all but the labelled loss each time the guard has sent a run back."""
 
@@ -116,6 +119,21 @@ class Chosen:
     retreats: list[dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class Unadapted:
+    """What a method is compared with: the network without it."""
+
+    candidate: Candidate
+    logits: Tensor
+    """(N, K), of the held-out target images that milestones read."""
+
+
+def unadapted(start: Chosen, pair: Pair) -> Unadapted:
+    """What ``start`` says of the target."""
+    _, logits = read(start.classifier, _some(pair.target_val))
+    return Unadapted(start.candidate, logits)
+
+
 def steps_of(pair: Pair, plan: Plan) -> int:
     """Steps planned: the plan's epochs over the source."""
     return max(1, round(plan.epochs * len(pair.source) / BATCH))
@@ -128,13 +146,13 @@ def train(
     steps: int,
     seed: int,
     start: Judge | None,
-    unadapted: Candidate | None,
+    before: Unadapted | None,
     precision: Precision,
 ) -> Chosen:
     """Trains for ``steps``, from the run's newest checkpoint where it has one, and chooses.
 
-    ``unadapted``: what source-only came to, which the guard compares with; None where there is nothing to
-    guard. A run that diverges, or that the guard gives up, ends with the best of what it had.
+    ``before``: what the guard and the choice compare with; None where there is nothing to guard. A run
+    that diverges, or that the guard gives up, ends with the best of what it had.
     """
     torch.manual_seed(derive(seed, "weights"))
     classifier = DigitJudge(len(pair.class_names), pair.source.channels)
@@ -153,7 +171,7 @@ def train(
 
     def probe(module: nn.Module) -> dict[str, float]:
         assert isinstance(module, Learner)
-        return _probed(run, copy.deepcopy(module.classifier).cpu(), pair)
+        return _probed(run, copy.deepcopy(module.classifier).cpu(), pair, before)
 
     def guard(unadapted: Candidate, record: dict[str, Any]) -> str | None:
         compared = CollapseGuard(unadapted.balance, unadapted.source_accuracy)
@@ -162,6 +180,7 @@ def train(
             record["balance"],
             record["source.accuracy"],
             record.get("domain_accuracy"),
+            record["agreement"],
         )
         return compared.verdict(signs, max(line["source.accuracy"] for line in scored(run)))
 
@@ -173,20 +192,20 @@ def train(
                 loop,
                 lambda share, at: bar(share, f"loss {at['loss']:.3f}"),
                 probe,
-                partial(guard, unadapted) if plan.guarded and unadapted else None,
+                partial(guard, before.candidate) if plan.guarded and before else None,
                 method.begin,
             )
     except DivergenceError as error:
         if not scored(run):
             raise
         console.print(f"note: {error} The best checkpoint before it is kept.")
-    return chosen(run, pair, unadapted)
+    return chosen(run, pair, before.candidate if before else None)
 
 
 def choice(run: RunFolder, pair: Pair, unadapted: Candidate | None) -> Candidate:
     """Which candidate a finished run keeps."""
     candidates = [
-        Candidate(number, line["information"], line["balance"], line["source.accuracy"])
+        Candidate(number, *(line[name] for name in CANDIDATE_FIGURES))
         for number, line in enumerate(scored(run))
     ]
     balance = unadapted.balance if unadapted else math.log(len(pair.class_names))
@@ -246,7 +265,9 @@ def read(classifier: Judge, images: ImageSet) -> tuple[Tensor, Tensor]:
     return features, classifier.logits(features)
 
 
-def _probed(run: RunFolder, classifier: Judge, pair: Pair) -> dict[str, float]:
+def _probed(
+    run: RunFolder, classifier: Judge, pair: Pair, before: Unadapted | None
+) -> dict[str, float]:
     """Keeps a candidate and scores it; target labels are not at hand here."""
     save_weights(classifier.state_dict(), _candidate_file(run, len(scored(run))))
     shown, hidden = _some(pair.source_val), _some(pair.target_val)
@@ -256,6 +277,7 @@ def _probed(run: RunFolder, classifier: Judge, pair: Pair) -> dict[str, float]:
         "source.accuracy": source_accuracy(of_source, shown.labels["class"]),
         "information": information(of_target),
         "balance": balance(of_target),
+        "agreement": agreement_where_surest(of_target, before.logits) if before else 1.0,
     }
 
 
