@@ -15,8 +15,9 @@ import torch
 from marmor.diffusion import Denoiser, NoisePrediction, linear_betas
 from marmor.networks.steps import InSteps
 from marmor.networks.unet import UNet
+from marmor.recipes.asking import ask_classes
 from marmor.recipes.designs import Drawing, unet_shape
-from marmor.recipes.drawing import UNNAMED, draw
+from marmor.recipes.drawing import draw
 from marmor.recipes.generators import Generator
 from marmor.recipes.hub import write_hub
 from marmor.training import Precision, resolve
@@ -42,7 +43,7 @@ def compare() -> dict[str, float]:
     pipeline.set_progress_bar_config(disable=True)
 
     def mine(precision: Precision) -> None:
-        draw(ours, [UNNAMED], IMAGES, 0, precision, batch=each)
+        draw(ours, ask_classes(ours, IMAGES), 0, precision, batch=each)
 
     def theirs() -> None:
         pipeline(batch_size=IMAGES, num_inference_steps=STEPS, output_type="np")

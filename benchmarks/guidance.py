@@ -15,6 +15,7 @@ from pathlib import Path
 
 import tyro
 
+from marmor.recipes.asking import ask_classes
 from marmor.recipes.designs import Drawing, Solver
 from marmor.recipes.drawing import as_images, draw
 from marmor.recipes.generators import Generator
@@ -74,7 +75,7 @@ def measure(
 ) -> dict[str, float | str]:
     """What the images of one way of drawing are worth."""
     began = time.monotonic()
-    drawn = draw(model, model.class_names, settings.per_class, settings.seed)
+    drawn = draw(model, ask_classes(model, settings.per_class), settings.seed)
     seconds = time.monotonic() - began
     images = as_images(drawn, model)
     reading = judge_images(judge, images)

@@ -18,8 +18,10 @@ import torch
 import tyro
 
 from against_diffusers import compare
+from marmor.base.conditions import ClassLabel
 from marmor.base.files import write_json
-from marmor.recipes.designs import DESIGNS, PUBLISHED_STEPS, class_kinds
+from marmor.recipes.asking import ask_classes
+from marmor.recipes.designs import DESIGNS, PUBLISHED_STEPS
 from marmor.recipes.drawing import draw
 from marmor.recipes.generators import Generator
 from marmor.recipes.models import load_generator
@@ -70,8 +72,8 @@ def peer() -> Generator:
     design, shape = DESIGNS["context-unet"], (3, 28, 28)
     torch.manual_seed(0)
     names = tuple(map(str, range(CLASSES)))
-    denoiser = design.build(shape, class_kinds(names)).eval()
-    return Generator(denoiser, names, shape, design.drawing, "public recipe")
+    denoiser = design.build(shape, {"class": ClassLabel(CLASSES)}).eval()
+    return Generator(denoiser, {"class": names}, shape, design.drawing, "public recipe")
 
 
 def with_steps(generator: Generator, steps: int) -> Generator:
@@ -80,7 +82,7 @@ def with_steps(generator: Generator, steps: int) -> Generator:
 
 def seconds(generator: Generator, images: int, precision: str = "auto") -> float:
     started = time.perf_counter()
-    draw(generator, generator.class_names, images // CLASSES, 0, precision)  # type: ignore[arg-type]
+    draw(generator, ask_classes(generator, images // CLASSES), 0, precision)  # type: ignore[arg-type]
     return time.perf_counter() - started
 
 

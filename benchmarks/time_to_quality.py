@@ -19,6 +19,7 @@ from PIL import Image
 
 from marmor.base.files import write_csv, write_json
 from marmor.figures import curves, save_png, stack
+from marmor.recipes.asking import ask_classes
 from marmor.recipes.digits import DigitsSettings, resume, train
 from marmor.recipes.drawing import as_images, draw
 from marmor.recipes.generators import Generator
@@ -127,7 +128,7 @@ def measure(
     """What the samples of a model are worth."""
     plain = replace(generator, drawing=replace(generator.drawing, guidance=1.0))
     images, unguided = (
-        as_images(draw(model, model.class_names, per_class, seed), model)
+        as_images(draw(model, ask_classes(model, per_class), seed), model)
         for model in (generator, plain)
     )
     reading = judge_images(judge, images)

@@ -16,6 +16,7 @@ from marmor.recipes import adapt as adapt_recipe
 from marmor.recipes import (
     adapt_page,
     digits,
+    domains,
     exploring,
     exporting,
     faces,
@@ -31,7 +32,8 @@ from marmor.recipes import (
 )
 from marmor.recipes import ddim as ddim_recipe
 from marmor.recipes import demo as demo_recipe
-from marmor.recipes.drawing import draw_with_bar, names_of, write_images
+from marmor.recipes.asking import ask_classes, domains_of, names_of
+from marmor.recipes.drawing import draw_with_bar, write_images
 from marmor.recipes.generators import Generator
 from marmor.recipes.models import load_generator
 from marmor.recipes.wishes import Wishes, changed
@@ -64,6 +66,17 @@ def train_digits(settings: Annotated[digits.DigitsSettings, arg(name="")]) -> No
     Example: marmor train digits --data mnist-m --run runs/first --minutes 10
     """
     run = digits.train(settings)
+    console.print(f"trained: {run.path}; draw from it and measure it: marmor report {run.path}")
+
+
+def train_digits_two_domains(
+    settings: Annotated[domains.DomainsSettings, arg(name="")],
+) -> None:
+    """Train one diffusion model on the same classes from two places.
+
+    Example: marmor train digits-two-domains --data mnist-m svhn=SVHN_FOLDER --run runs/two --minutes 60
+    """
+    run = domains.train(settings)
     console.print(f"trained: {run.path}; draw from it and measure it: marmor report {run.path}")
 
 
@@ -142,11 +155,12 @@ def sample(
     out: Path,
     per_class: int = 100,
     classes: str = "",
+    domain: str = "",
     seed: int = 0,
     how: How = UNCHANGED,
     precision: Precision = "auto",
 ) -> None:
-    """Draw images of each class as <class>_<nnn>.png.
+    """Draw images of each class as <class>_<nnn>.png, in a folder for each domain where there are several.
 
     Example: marmor sample pretrained:digits --out digits --per-class 10
 
@@ -155,15 +169,17 @@ def sample(
         out: folder for the images.
         per_class: images of each class.
         classes: comma-separated names, such as 0,1; all when left out.
+        domain: comma-separated names, for a model that draws several; all when left out.
         seed: the same seed gives the same files.
         how: the model's own where left out.
         precision: auto is bf16 where the processor has it.
     """
     generator = _generator(model, how)
-    asked = dict.fromkeys(name.strip() for name in classes.split(","))
-    names = list(asked) if classes else names_of(generator)
-    write_images(draw_with_bar(generator, names, per_class, seed, precision), out)
-    console.print(f"{per_class * len(names)} images → {out}")
+    asks = ask_classes(
+        generator, per_class, _listed(classes), domains_of(generator, _listed(domain))
+    )
+    write_images(draw_with_bar(generator, asks, seed, precision), out)
+    console.print(f"{len(asks)} images → {out}")
 
 
 def score(
@@ -193,6 +209,7 @@ def grid(
     model: Positional[Spec],
     out: Path = Path("grid.png"),
     columns: int = 10,
+    domain: str = "",
     seed: int = 0,
     how: How = UNCHANGED,
 ) -> None:
@@ -204,11 +221,13 @@ def grid(
         model: a run folder, pretrained:NAME, a file of weights, or a diffusers folder.
         out: the PNG to write.
         columns: images of each class.
+        domain: comma-separated names, for a model that draws several; all when left out.
         seed: of the noises.
         how: the model's own where left out.
     """
     generator = _generator(model, how)
-    console.print(f"grid: {pictures.grid_command(generator, out, columns, seed, 'auto')}")
+    said = domains_of(generator, _listed(domain))
+    console.print(f"grid: {pictures.grid_command(generator, out, columns, said, seed, 'auto')}")
 
 
 def strip(
@@ -216,6 +235,7 @@ def strip(
     class_: Annotated[str, arg(name="class")] = "",
     out: Path = Path("strip.png"),
     frames: int = 6,
+    domain: str = "",
     seed: int = 0,
     how: How = UNCHANGED,
 ) -> None:
@@ -228,12 +248,14 @@ def strip(
         class_: what to draw; the first class when left out.
         out: the PNG to write.
         frames: how many states to show, the first is noise, the last the image.
+        domain: for a model that draws several; its first when left out.
         seed: of the noise.
         how: the model's own where left out.
     """
     generator = _generator(model, how)
-    name = class_ or names_of(generator)[0]
-    pictures.save_png(pictures.process_strip(generator, name, seed, frames), out)
+    said = domains_of(generator, _listed(domain))
+    [ask, *_] = ask_classes(generator, 1, [class_] if class_ else None, said)
+    pictures.save_png(pictures.process_strip(generator, ask, seed, frames), out)
     console.print(f"strip: {out}")
 
 
@@ -353,8 +375,9 @@ def report(
     Example: marmor report runs/first
 
     Args:
-        run: a run folder of `marmor train digits` or `marmor train faces`.
-        judge: a judge's run, pretrained:NAME, or file; the shipped one for digits.
+        run: a run folder of `marmor train digits`, `digits-two-domains` or `faces`.
+        judge: a judge's run, pretrained:NAME, or file; of several domains DOMAIN=JUDGE for each, with commas;
+            the shipped ones for digits.
         per_class: images drawn and judged of each class, or in all where there are none.
         seed: of the images.
         real: held-out real faces to compare with, for a run of faces.
@@ -485,6 +508,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     },
     "make": {
         "train digits": train_digits,
+        "train digits-two-domains": train_digits_two_domains,
         "train faces": train_faces,
         "train judge": train_judge,
         "train scene-judge": train_scene_judge,
@@ -554,6 +578,11 @@ def _overview() -> str:
 def _line(name: str, command: Command) -> str:
     first = (command.__doc__ or "").splitlines()[0]
     return f"  {name:<18} {first}"
+
+
+def _listed(text: str) -> list[str] | None:
+    """Comma-separated names, each once; None for nothing."""
+    return list(dict.fromkeys(name.strip() for name in text.split(","))) if text else None
 
 
 def _generator(model: str, how: Wishes) -> Generator:

@@ -1,12 +1,15 @@
 """Designs: what the labels of images make of a model."""
 
+import json
+
 import pytest
 import torch
 
 from marmor.base.conditions import ClassLabel, ObjectSet
 from marmor.base.errors import UserError
 from marmor.data import ImageSet
-from marmor.recipes.designs import DESIGNS, class_kinds, kinds_of
+from marmor.recipes.conditions import kinds_of, told, understood
+from marmor.recipes.designs import DESIGNS
 
 PIXELS = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
 
@@ -18,17 +21,22 @@ def test_every_column_of_labels_is_a_condition():
         "objects": torch.eye(2, 4, dtype=torch.bool),
     }
     names = {"class": tuple("012"), "domain": ("real", "drawn"), "objects": tuple("abcd")}
-    kinds = kinds_of(ImageSet(PIXELS, labels, names))
+    data = ImageSet(PIXELS, labels, names)
+    kinds = kinds_of(data)
     assert kinds == {"class": ClassLabel(3), "domain": ClassLabel(2), "objects": ObjectSet(4)}
     denoiser = DESIGNS["uvit"].build((3, 16, 16), kinds).eval()
     said = {name: kind.none(2) for name, kind in kinds.items()}
     estimate = denoiser(torch.zeros(2, 3, 16, 16), torch.full((2,), 0.5), said)
     assert estimate.image.shape == (2, 3, 16, 16)
+    # config.json keeps them, in their order.
+    again, vocabulary = understood(json.loads(json.dumps(told(data))))
+    assert list(again.items()) == list(kinds.items())
+    assert vocabulary == names
 
 
 def test_no_labels_are_no_conditions():
-    assert kinds_of(ImageSet(PIXELS)) == class_kinds(()) == {}
-    assert class_kinds(("a", "b")) == {"class": ClassLabel(2)}
+    assert kinds_of(ImageSet(PIXELS)) == {}
+    assert understood(told(ImageSet(PIXELS))) == ({}, {})
 
 
 def test_the_published_network_knows_one_class_only():

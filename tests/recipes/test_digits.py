@@ -16,6 +16,7 @@ from PIL import Image
 from marmor.base.errors import UserError
 from marmor.data import read
 from marmor.recipes import digits
+from marmor.recipes.asking import ask_classes
 from marmor.recipes.drawing import as_images, draw
 from marmor.recipes.models import load_generator, load_judge
 from marmor.recipes.scoring import accuracy, judge_images
@@ -28,7 +29,7 @@ def test_a_short_run_draws_what_is_asked(run: Path, judge_run: Path, data: Path)
     real = read(str(data), "test")
     assert accuracy(judge, real, judge_images(judge, real)).overall.value > 0.95
     generator = load_generator(str(run))
-    images = as_images(draw(generator, generator.class_names, 10, seed=9), generator)
+    images = as_images(draw(generator, ask_classes(generator, 10), seed=9), generator)
     assert accuracy(judge, images, judge_images(judge, images)).overall.value > 0.9
 
 

@@ -9,8 +9,10 @@ import torch
 from marmor.base.errors import UserError
 from marmor.base.pixels import to_bytes, to_unit
 from marmor.diffusion import Flow, linear_betas
+from marmor.recipes.asking import Ask, ask_classes
 from marmor.recipes.designs import Drawing
 from marmor.recipes.drawing import draw, states, write_images
+from marmor.recipes.generators import Generator
 from marmor.recipes.models import load_generator
 from marmor.recipes.wishes import SOLVERS, Wishes, changed, times_of
 
@@ -19,10 +21,14 @@ def stack(drawn) -> torch.Tensor:
     return torch.stack([item.image for item in drawn]).int()
 
 
+def lefts(generator: Generator, count: int) -> list[Ask]:
+    return ask_classes(generator, count, ["left"])
+
+
 def test_the_same_seed_gives_byte_identical_files(run: Path, tmp_path: Path) -> None:
     for out in ("a", "b"):
         generator = load_generator(str(run))
-        write_images(draw(generator, generator.class_names, 2, seed=5), tmp_path / out)
+        write_images(draw(generator, ask_classes(generator, 2), seed=5), tmp_path / out)
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert names == [f"{c}_{n:03d}.png" for c in ("left", "middle", "right") for n in (1, 2)]
     for name in names:
@@ -31,7 +37,7 @@ def test_the_same_seed_gives_byte_identical_files(run: Path, tmp_path: Path) -> 
 
 def test_another_seed_gives_other_images(run: Path) -> None:
     generator = load_generator(str(run))
-    one, two = (stack(draw(generator, ["left"], 2, seed)) for seed in (0, 1))
+    one, two = (stack(draw(generator, lefts(generator, 2), seed)) for seed in (0, 1))
     assert (one - two).abs().float().mean() > 1
 
 
@@ -42,14 +48,16 @@ WAYS = [Wishes(solver) for solver in SOLVERS] + [Wishes(eta=1.0), Wishes("ddim",
 def test_an_image_does_not_depend_on_the_batch_size(run: Path, how: Wishes) -> None:
     generator = load_generator(str(run))
     generator = replace(generator, drawing=changed(generator.drawing, how))
-    whole, small = (stack(draw(generator, ["left"], 5, 3, "fp32", batch)) for batch in (5, 2))
+    whole, small = (
+        stack(draw(generator, lefts(generator, 5), 3, "fp32", batch)) for batch in (5, 2)
+    )
     assert (whole - small).abs().max() <= 1
 
 
 def test_a_class_does_not_depend_on_which_others_are_asked(run: Path) -> None:
     generator = load_generator(str(run))
-    every = draw(generator, ["left", "middle", "right"], 3, seed=1)
-    alone = draw(generator, ["right"], 3, seed=1)
+    every = draw(generator, ask_classes(generator, 3), seed=1)
+    alone = draw(generator, ask_classes(generator, 3, ["right"]), seed=1)
     assert torch.equal(stack(every[6:]), stack(alone))
 
 
@@ -58,7 +66,7 @@ def test_guidance_acts_only_in_its_interval(run: Path) -> None:
 
     def drawn(**wishes: float) -> torch.Tensor:
         how = replace(generator.drawing, **wishes)
-        return stack(draw(replace(generator, drawing=how), ["left"], 2, 3, "fp32"))
+        return stack(draw(replace(generator, drawing=how), lefts(generator, 2), 3, "fp32"))
 
     plain = drawn(guidance=1.0)
     assert not torch.equal(drawn(guidance=4.0, guided_from=0.0), plain)
@@ -71,7 +79,7 @@ def test_guidance_acts_only_in_its_interval(run: Path) -> None:
 def test_eta_adds_noise_and_ddpm_refuses_it(run: Path) -> None:
     generator = load_generator(str(run))
     noisy = replace(generator, drawing=changed(generator.drawing, Wishes(eta=1.0)))
-    one, two = (stack(draw(model, ["left"], 2, 3, "fp32")) for model in (generator, noisy))
+    one, two = (stack(draw(model, lefts(generator, 2), 3, "fp32")) for model in (generator, noisy))
     assert (one - two).abs().float().mean() > 1
     with pytest.raises(UserError, match="between 0 and 1"):
         changed(generator.drawing, Wishes(eta=1.5))
@@ -83,7 +91,7 @@ def test_times_can_be_said_one_by_one(run: Path) -> None:
     generator = load_generator(str(run))
     said = changed(generator.drawing, Wishes(times="0.99,0.6, 0.2"))
     assert said.steps == 3
-    visited = states(replace(generator, drawing=said), "left", [0], 3, "fp32")
+    visited = states(replace(generator, drawing=said), lefts(generator, 1), 3, "fp32")
     assert [state.time for state in visited] == [0.99, 0.6, 0.2, 0.0]
     for wrong in ("0.2,0.6", "1.2,0.5", "0.5,0", "0.5,soon", "0.5,0.5", ""):
         with pytest.raises(UserError, match="fall from at most 1"):
@@ -97,7 +105,7 @@ def test_churn_is_for_heun_and_euler(run: Path) -> None:
 
     def drawn(how: Wishes) -> torch.Tensor:
         drawing = changed(generator.drawing, how)
-        return stack(draw(replace(generator, drawing=drawing), ["left"], 2, 3, "fp32"))
+        return stack(draw(replace(generator, drawing=drawing), lefts(generator, 2), 3, "fp32"))
 
     still, stirred = drawn(Wishes("heun")), drawn(Wishes("heun", churn=10.0))
     assert (still - stirred).abs().float().mean() > 1
@@ -111,7 +119,7 @@ def test_thresholded_images_use_their_range_up(run: Path) -> None:
 
     def last(how: Wishes) -> torch.Tensor:
         drawing = changed(own, how)
-        *_, end = states(replace(generator, drawing=drawing), "left", [0, 1], 3, "fp32")
+        *_, end = states(replace(generator, drawing=drawing), lefts(generator, 2), 3, "fp32")
         return end.x
 
     assert last(Wishes()).abs().max() > 1.01
@@ -167,4 +175,4 @@ def test_unknown_solver_and_class_name_the_nearest(run: Path) -> None:
     with pytest.raises(UserError, match=r"unknown solver 'dpm-solver'.*'dpm-solver\+\+'"):
         changed(generator.drawing, Wishes("dpm-solver"))
     with pytest.raises(UserError, match=r"unknown class 'lef'.*'left'"):
-        draw(generator, ["lef"], 1, 0)
+        ask_classes(generator, 1, ["lef"])

@@ -45,7 +45,9 @@ def own(classes: int = 0, prediction=NoisePrediction, drawing: Drawing = PLAIN) 
         {"class": ClassLabel(classes)} if classes else {},
     )
     names = tuple("abcdefgh"[:classes])
-    return Generator(denoiser.eval(), names, (3, 16, 16), drawing, "a test", sides=2)
+    return Generator(
+        denoiser.eval(), {"class": names} if names else {}, (3, 16, 16), drawing, "a test", sides=2
+    )
 
 
 def drawn(generator: Generator, noise: Tensor, label: int | None = None) -> Tensor:

@@ -11,22 +11,23 @@ from marmor.base.errors import UserError
 from marmor.diffusion import script_betas
 from marmor.networks.context_unet import ContextUnet
 from marmor.networks.judges import CourseJudge
+from marmor.recipes.asking import ask_classes
 from marmor.recipes.designs import fading_guidance
 from marmor.recipes.drawing import draw
 from marmor.recipes.exporting import export
 from marmor.recipes.folders import pretrained
-from marmor.recipes.models import find_judge, load_generator, load_judge
+from marmor.recipes.generators import EVERYWHERE
+from marmor.recipes.models import find_judges, load_generator, load_judge
 from marmor.recipes.wishes import Wishes, changed
 from marmor.training import RunFolder
 
 
 def test_an_export_draws_what_its_run_draws_to_half_precision(run: Path, tmp_path: Path) -> None:
     export(run, tmp_path / "small", note="blobs")
+    models = [load_generator(str(path)) for path in (run, tmp_path / "small")]
+    asks = ask_classes(models[0], 3, ["left"])
     one, two = (
-        torch.stack(
-            [item.image for item in draw(load_generator(str(path)), ["left"], 3, 0, "fp32")]
-        )
-        for path in (run, tmp_path / "small")
+        torch.stack([item.image for item in draw(model, asks, 0, "fp32")]) for model in models
     )
     assert (one.int() - two.int()).abs().float().mean() < 2
     text = (tmp_path / "small" / "config.json").read_text()
@@ -60,8 +61,8 @@ def test_shipped_weights_load_and_are_small() -> None:
 
 
 def test_the_shipped_judge_is_found_for_digits_only() -> None:
-    assert find_judge(None, ("0", "7")) is not None
-    assert find_judge(None, ("cat", "dog")) is None
+    assert set(find_judges(None, {"class": ("0", "7")})) == {EVERYWHERE}
+    assert find_judges(None, {"class": ("cat", "dog")}) == find_judges(None, {}) == {}
 
 
 def test_a_context_unet_checkpoint_draws(tmp_path: Path) -> None:
@@ -75,7 +76,8 @@ def test_a_context_unet_checkpoint_draws(tmp_path: Path) -> None:
     )
     assert generator.drawing.black == 0, "the public script's MNIST lies in [0, 1]"
     few = replace(generator, drawing=changed(generator.drawing, Wishes(steps=3)))
-    assert [item.file_name for item in draw(few, ["2"], 2, 0, "fp32")] == ["2_001.png", "2_002.png"]
+    drawn = draw(few, ask_classes(few, 2, ["2"]), 0, "fp32")
+    assert [item.ask.file for item in drawn] == ["2_001.png", "2_002.png"]
 
 
 def test_a_context_unet_of_colour_images_is_taken_for_one_of_both_signs(tmp_path: Path) -> None:

@@ -31,6 +31,19 @@ def test_steps_are_those_of_torch() -> None:
         assert (a - b).norm() < 0.02 * moved
 
 
+def test_kernels_move_as_the_matrices_they_are() -> None:
+    stream = torch.Generator().manual_seed(4)
+    kernels = torch.randn(8, 5, 3, 3, generator=stream).to(memory_format=torch.channels_last)
+    kernel, matrix = nn.Parameter(kernels.clone()), nn.Parameter(kernels.reshape(8, 45).clone())
+    for _ in range(2):
+        kernel.grad = torch.randn(8, 5, 3, 3, generator=stream)
+        matrix.grad = kernel.grad.reshape(8, 45)
+        for parameter in (kernel, matrix):
+            Muon([parameter], lr=0.1).step()
+    assert torch.equal(kernel.detach().reshape(8, 45), matrix.detach())
+    assert not torch.equal(kernel.detach(), kernels)
+
+
 @pytest.mark.parametrize("shape", [(3, 8, 20), (2, 20, 8), (1, 8, 8)])
 def test_singular_values_end_near_one_and_vectors_stay(shape: tuple[int, int, int]) -> None:
     given = torch.randn(shape, generator=torch.Generator().manual_seed(2))

@@ -9,6 +9,7 @@ set is.
 from marmor.data.classes import require_classes
 from marmor.data.decode import read_picture
 from marmor.data.describe import describe
+from marmor.data.domains import DOMAIN, join_domains
 from marmor.data.embedded import EMBEDDED, photographs
 from marmor.data.house_numbers import make_house_numbers
 from marmor.data.imageset import CLASS, ImageSet
@@ -24,6 +25,7 @@ from marmor.data.writers import write, write_splits
 
 __all__ = [
     "CLASS",
+    "DOMAIN",
     "EMBEDDED",
     "ImageSet",
     "MissingSplitError",
@@ -33,6 +35,7 @@ __all__ = [
     "draw_lists",
     "epoch_order",
     "join",
+    "join_domains",
     "make_house_numbers",
     "make_mnist_m",
     "photographs",

@@ -9,7 +9,7 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from marmor.base.conditions import Conditions, none_of
+from marmor.base.conditions import Conditions
 from marmor.base.errors import UserError
 from marmor.base.files import atomic, read_json, write_json
 from marmor.base.progress import console, progress_bar
@@ -18,6 +18,7 @@ from marmor.data import Noises, read_noises, read_picture
 from marmor.diffusion import Denoiser, Discrete, Estimate, State, ddim
 from marmor.networks.checkpoints import fingerprint
 from marmor.networks.steps import InSteps
+from marmor.recipes.asking import said_class
 from marmor.recipes.conventions import Conventions
 from marmor.recipes.drawing import bound, conditions_of, device_of, picture
 from marmor.recipes.generators import Generator, check_noise
@@ -169,9 +170,7 @@ def under(
 
 def said(generator: Generator, class_name: str) -> Conditions:
     """What one image is asked to show: a class, or, where none is named, nothing."""
-    if class_name:
-        return conditions_of(generator, class_name, 1)
-    return none_of(generator.denoiser.kinds, 1, device_of(generator))
+    return conditions_of(generator, [said_class(generator, class_name) if class_name else {}])
 
 
 def search(

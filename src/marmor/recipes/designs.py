@@ -1,14 +1,12 @@
 """The designs that `--network NAME` can train: network, noise, optimizer, drawing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
-
-from marmor.base.conditions import ClassLabel, Condition, Kinds, ObjectSet
+from marmor.base.conditions import ClassLabel, Kinds
 from marmor.base.errors import UserError
-from marmor.data import CLASS, ImageSet
+from marmor.data import CLASS
 from marmor.diffusion import (
     Denoiser,
     Flow,
@@ -112,21 +110,6 @@ def fading_guidance(images: int) -> float:
     scale − 1 = 3.2 · (images / 50,000)^−0.55, at most 3 (docs/digits.md has the tables).
     """
     return round(1 + min(3.2 * (max(images, 1) / 50_000) ** -0.55, 3.0), 1)
-
-
-def kinds_of(data: ImageSet) -> dict[str, Condition]:
-    """The conditions that the labels of images can train, by column."""
-    return {
-        name: ObjectSet(len(names))
-        if data.labels[name].dtype == torch.bool
-        else ClassLabel(len(names))
-        for name, names in data.vocabulary.items()
-    }
-
-
-def class_kinds(class_names: Sequence[str]) -> dict[str, Condition]:
-    """The one condition of a model of classes; none for a model without."""
-    return {CLASS: ClassLabel(len(class_names))} if class_names else {}
 
 
 def _uvit(shape: Shape, kinds: Kinds) -> Denoiser:

@@ -14,7 +14,8 @@ from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import derive, torch_stream
 from marmor.data import ImageSet, epoch_order
 from marmor.diffusion import Denoiser
-from marmor.recipes.designs import DESIGNS, Design, Shape, kinds_of
+from marmor.recipes.conditions import kinds_of, told
+from marmor.recipes.designs import DESIGNS, Design, Shape
 from marmor.recipes.training_images import facts_of
 from marmor.training import (
     Average,
@@ -50,7 +51,7 @@ class DiffusionSettings:
         precision: auto is bf16 where the processor has it.
     """
 
-    data: str
+    data: str | tuple[str, ...]
     run: Path
     minutes: float | None = None
     steps: int | None = None
@@ -124,9 +125,10 @@ def begin(recipe: str, settings: DiffusionSettings, data: ImageSet) -> RunFolder
     for note in data.notes:
         console.print(f"note: {note}")
     run = RunFolder.create_once(settings.run, recipe, config_of(settings, data))
+    specs = (settings.data,) if isinstance(settings.data, str) else settings.data
     classes = f" ({len(data.class_names)} classes)" if data.class_names else ""
     console.print(
-        f"training {settings.network} on {len(data):,} images of {settings.data}{classes} "
+        f"training {settings.network} on {len(data):,} images of {' + '.join(specs)}{classes} "
         f"for {settings.budget} → {settings.run}"
     )
     return run
@@ -138,7 +140,7 @@ def config_of(settings: DiffusionSettings, data: ImageSet) -> dict[str, Any]:
     model = {
         "network": settings.network,
         "image_shape": list(data.images.shape[1:]),
-        "class_names": list(data.class_names),
+        "conditions": told(data),
     }
     return {"asked": asked, "model": model, "data": facts_of(data)}
 

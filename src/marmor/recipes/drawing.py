@@ -1,8 +1,9 @@
-"""Drawing images of classes from a generator: per-image noise, batches by class, threads by batch."""
+"""Drawing images from a generator: per-image noise, batches of what is asked together, threads by batch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -10,7 +11,6 @@ from PIL import Image
 from torch import Tensor
 
 from marmor.base.conditions import Conditions
-from marmor.base.errors import UserError, unknown_name
 from marmor.base.files import atomic, inside
 from marmor.base.pixels import to_bytes
 from marmor.base.progress import Bar, progress_bar
@@ -24,64 +24,51 @@ from marmor.diffusion import (
     guide,
     threshold,
 )
+from marmor.recipes.asking import Ask
 from marmor.recipes.generators import Generator
 from marmor.recipes.wishes import SOLVERS, options_of, times_of
 from marmor.training import Precision, autocast, resolve
 
-UNNAMED = "image"
-"""What images are called that were drawn by a model without classes."""
-
 
 @dataclass(frozen=True)
 class Drawn:
-    """One finished image: uint8 (C, H, W)."""
+    """One finished image: what was asked for, and uint8 (C, H, W)."""
 
-    class_name: str
-    number: int
+    ask: Ask
     image: Tensor
-
-    @property
-    def file_name(self) -> str:
-        """``<class>_<nnn>.png``, numbered from 1."""
-        return f"{self.class_name}_{self.number:03d}.png"
 
 
 def draw(
     generator: Generator,
-    classes: Sequence[str],
-    per_class: int,
+    asks: Sequence[Ask],
     seed: int,
     precision: Precision = "auto",
     batch: int = 50,
     watch: Bar | None = None,
 ) -> list[Drawn]:
-    """``per_class`` images of each class, in order.
+    """The images asked for, in order.
 
-    Image k of a class is drawn from noise of its own, (seed, class, k), in batches that hold one
-    class only: it does not depend on which other classes are asked. Each batch runs on one thread,
-    so the result does not depend on the number of cores either.
+    Each is drawn from noise of its own, (seed, its stream), in batches that hold one group only: it does not
+    depend on what else is asked. Each batch runs on one thread, so the result does not depend on
+    the number of cores either.
     """
-    if per_class < 1:
-        raise UserError(f"at least 1 image of each class can be drawn, not {per_class}.")
-    for name in classes:
-        known(name, generator)
     jobs = [
-        (name, range(first, min(first + batch, per_class)))
-        for name in classes
-        for first in range(0, per_class, batch)
+        together[first : first + batch]
+        for together in (list(group) for _, group in groupby(asks, lambda ask: ask.group))
+        for first in range(0, len(together), batch)
     ]
 
-    def finish(job: tuple[str, range]) -> Tensor:
-        return _last(states(generator, *job, seed=seed, precision=precision))
+    def finish(job: Sequence[Ask]) -> Tensor:
+        return _last(states(generator, job, seed, precision))
 
     drawn: list[Drawn] = []
     threads = torch.get_num_threads() if device_of(generator).type == "cpu" else 1
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         finished = pool.map(finish, jobs)
         try:
-            for done, (x, (name, numbers)) in enumerate(zip(finished, jobs, strict=True), start=1):
-                images = zip(numbers, to_bytes(x, generator.drawing.black).cpu(), strict=True)
-                drawn += [Drawn(name, number + 1, image) for number, image in images]
+            for done, (x, job) in enumerate(zip(finished, jobs, strict=True), start=1):
+                pixels = to_bytes(x, generator.drawing.black).cpu()
+                drawn += [Drawn(ask, image) for ask, image in zip(job, pixels, strict=True)]
                 if watch is not None:
                     watch(done / len(jobs))
         except BaseException:
@@ -91,22 +78,18 @@ def draw(
 
 
 def states(
-    generator: Generator,
-    class_name: str,
-    numbers: Sequence[int],
-    seed: int,
-    precision: Precision = "auto",
+    generator: Generator, asks: Sequence[Ask], seed: int, precision: Precision = "auto"
 ) -> Iterator[State]:
-    """Every state of the images ``numbers`` of one class, the starting noise first."""
+    """Every state of the images asked for, the starting noise first."""
     device = device_of(generator)
-    streams = [torch_stream(seed, "image", class_name, number) for number in numbers]
+    streams = [torch_stream(seed, *ask.stream) for ask in asks]
 
     def noise(like: Tensor) -> Tensor:
         drawn = [torch.randn(like.shape[1:], generator=stream) for stream in streams]
         return torch.stack(drawn).to(device)
 
     x = noise(torch.empty(len(streams), *generator.image_shape))
-    conditions = conditions_of(generator, class_name, len(streams))
+    conditions = conditions_of(generator, [ask.said for ask in asks])
     times = times_of(generator.drawing, generator.denoiser.schedule)
     return trajectory(generator, x, conditions, times, noise, precision)
 
@@ -128,31 +111,36 @@ def trajectory(
     yield from SOLVERS[how.solver](denoise, x, times, schedule, draw, **options_of(how))
 
 
-def conditions_of(generator: Generator, class_name: str, count: int) -> Conditions:
-    """``count`` times the same class; nothing for a model without classes, which has one name only."""
-    label = known(class_name, generator)
-    if not generator.class_names:
-        return {}
-    return {"class": torch.full((count,), label, device=device_of(generator))}
+def conditions_of(generator: Generator, said: Sequence[Mapping[str, Tensor]]) -> Conditions:
+    """What each image of a batch is asked to show, encoded; what nobody says is "none".
+
+    Raises UserError where a model has no "none" for what is left out.
+    """
+    encoded: Conditions = {}
+    for name, kind in generator.denoiser.kinds.items():
+        rows = [kind.encode(one[name][None]) if name in one else kind.none(1) for one in said]
+        encoded[name] = torch.cat(rows).to(device_of(generator))
+    return encoded
 
 
 def as_images(drawn: list[Drawn], generator: Generator) -> ImageSet:
-    """Drawn images with the classes that were asked, where there are classes, as a set."""
+    """Drawn images as a set, labelled with what was asked for."""
     images = torch.stack([item.image for item in drawn])
-    if not generator.class_names:
-        return ImageSet(images)
-    asked = [generator.class_names.index(item.class_name) for item in drawn]
-    return ImageSet(
-        images=images,
-        labels={"class": torch.tensor(asked)},
-        vocabulary={"class": generator.class_names},
-    )
+    vocabulary = {
+        column: names
+        for column, names in generator.vocabulary.items()
+        if all(column in item.ask.said for item in drawn)
+    }
+    labels = {
+        column: torch.stack([item.ask.said[column] for item in drawn]) for column in vocabulary
+    }
+    return ImageSet(images, labels, vocabulary)
 
 
 def write_images(drawn: Sequence[Drawn], out: Path) -> None:
-    """Writes PNG files named ``<class>_<nnn>.png``, each whole or absent."""
+    """Writes PNG files under the names that were asked for, each whole or absent."""
     for item in drawn:
-        with atomic(inside(out, item.file_name)) as temporary:
+        with atomic(inside(out, item.ask.file)) as temporary:
             picture(item.image).save(temporary, format="PNG")
 
 
@@ -163,11 +151,11 @@ def picture(image: Tensor) -> Image.Image:
 
 
 def draw_with_bar(
-    generator: Generator, classes: Sequence[str], per_class: int, seed: int, precision: Precision
+    generator: Generator, asks: Sequence[Ask], seed: int, precision: Precision
 ) -> list[Drawn]:
     """``draw`` behind a progress bar."""
     with progress_bar("sampling") as bar:
-        return draw(generator, classes, per_class, seed, precision, watch=bar)
+        return draw(generator, asks, seed, precision, watch=bar)
 
 
 def bound(
@@ -193,18 +181,6 @@ def bound(
 def device_of(generator: Generator) -> torch.device:
     """Where the weights lie; noise and conditions must lie there too."""
     return next(generator.denoiser.parameters()).device
-
-
-def names_of(generator: Generator) -> tuple[str, ...]:
-    """What can be asked for; one name for all images of a model without classes."""
-    return generator.class_names or (UNNAMED,)
-
-
-def known(class_name: str, generator: Generator) -> int:
-    """The index of a class; UserError with the nearest name where the model has no such class."""
-    if class_name not in names_of(generator):
-        raise unknown_name("class", class_name, names_of(generator))
-    return names_of(generator).index(class_name)
 
 
 def _last(steps: Iterator[State]) -> Tensor:

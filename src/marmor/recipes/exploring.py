@@ -15,6 +15,7 @@ from marmor.base.seeds import torch_stream
 from marmor.data import Noises, read_noise, read_noises
 from marmor.diffusion import lerp, slerp
 from marmor.figures import grid, stack, strip
+from marmor.recipes.asking import said_class
 from marmor.recipes.drawing import conditions_of, trajectory
 from marmor.recipes.generators import Generator, check_noise
 from marmor.recipes.wishes import times_of
@@ -159,7 +160,7 @@ def from_noises(
         def draw(x: Tensor, stream: torch.Generator = stream) -> Tensor:
             return torch.randn(x.shape, generator=stream).to(x.device)
 
-        conditions = conditions_of(generator, class_name, 1)
+        conditions = conditions_of(generator, [said_class(generator, class_name)])
         for state in trajectory(generator, noise[None], conditions, times, draw, precision):
             x = state.x
         finished.append(x.cpu())

@@ -6,6 +6,7 @@ from pathlib import Path
 from marmor.base.conditions import ClassLabel, Condition
 from marmor.base.errors import UserError
 from marmor.base.progress import console
+from marmor.data import CLASS
 from marmor.diffusion import Denoiser, NoisePrediction, linear_betas
 from marmor.networks import context_unet, unet
 from marmor.networks.checkpoints import State, load_into, load_state, recognise, without_prefix
@@ -30,12 +31,13 @@ def load_foreign(path: Path) -> Generator:
         shape = (network.in_channels, network.image_size, network.image_size)
         drawing = replace(DESIGNS["context-unet"].drawing, black=_black(network.in_channels, path))
         denoiser = as_published(network).eval()
-        return Generator(denoiser, numbered(network.classes), shape, drawing, str(path))
+        return Generator(denoiser, {CLASS: numbered(network.classes)}, shape, drawing, str(path))
     if kind == "unet":
         network = _unet(state, path)
         shape = (network.shape.channels, SIDE, SIDE)
-        names = numbered(network.shape.classes.get("class", 0))
-        return Generator(as_ddpm(network).eval(), names, shape, DDIM, str(path), network.multiple)
+        vocabulary = {name: numbered(count) for name, count in network.shape.classes.items()}
+        denoiser = as_ddpm(network).eval()
+        return Generator(denoiser, vocabulary, shape, DDIM, str(path), network.multiple)
     raise UserError(f"{path} holds a {kind}, which draws nothing; name a ContextUnet or a U-Net.")
 
 

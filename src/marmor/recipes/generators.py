@@ -1,14 +1,19 @@
 """A model that is ready to draw."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from marmor.base.errors import UserError
+from marmor.data import CLASS, DOMAIN
 from marmor.diffusion import Denoiser
 from marmor.networks.steps import InSteps
 from marmor.networks.unet import UNet
 from marmor.recipes.designs import Drawing
+
+EVERYWHERE = ""
+"""The one domain of a model that knows none."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,7 @@ class Generator:
 
     Args:
         denoiser: in evaluation mode.
-        class_names: the classes it can be asked for; () for a model without any.
+        vocabulary: for each condition, what can be asked for; {} for a model without any.
         image_shape: (C, H, W) of the images it was trained on.
         drawing: its own way of drawing.
         origin: where it comes from, as a person wrote it.
@@ -25,11 +30,21 @@ class Generator:
     """
 
     denoiser: Denoiser
-    class_names: tuple[str, ...]
+    vocabulary: Mapping[str, tuple[str, ...]]
     image_shape: tuple[int, int, int]
     drawing: Drawing
     origin: str
     sides: int | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes it can be asked for; () for a model without any."""
+        return self.vocabulary.get(CLASS, ())
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The places whose images it draws; of a model that knows none, EVERYWHERE alone."""
+        return self.vocabulary.get(DOMAIN, (EVERYWHERE,))
 
 
 def sides_of(denoiser: Denoiser) -> int | None:

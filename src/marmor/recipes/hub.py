@@ -14,6 +14,7 @@ from marmor.base.conditions import ClassLabel, Condition, Conditions
 from marmor.base.errors import UserError, unknown_name
 from marmor.base.files import read_json, write_json
 from marmor.base.progress import console
+from marmor.data import CLASS
 from marmor.diffusion import (
     Denoiser,
     Discrete,
@@ -132,7 +133,7 @@ def load_hub(path: Path) -> Generator:
     height, width = (side, side) if isinstance(side, int) else side
     return Generator(
         Denoiser(network, schedule, prediction, kinds).eval(),
-        names,
+        {CLASS: names} if names else {},
         (config["in_channels"], height, width),
         drawing,
         str(path),

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from marmor.base.conditions import Conditions, none_of
+from marmor.base.conditions import Conditions
 from marmor.base.errors import UserError
 from marmor.base.files import atomic, inside
 from marmor.base.pixels import to_bytes, to_unit
@@ -17,6 +17,7 @@ from marmor.base.progress import console, progress_bar
 from marmor.data import ImageSet, read
 from marmor.diffusion import Estimate, ddim, ddim_inversion
 from marmor.figures import grid, save_png
+from marmor.recipes.asking import said_class
 from marmor.recipes.drawing import bound, conditions_of, device_of
 from marmor.recipes.exploring import scale_of
 from marmor.recipes.generators import Generator, check_noise
@@ -96,13 +97,9 @@ def _names(images: ImageSet) -> list[str]:
 
 def _conditions(generator: Generator, images: ImageSet, index: int) -> Conditions:
     """The class that an image is labelled with, where the model knows it; else nothing is said."""
-    kinds = generator.denoiser.kinds
-    if "class" not in kinds:
-        return {}
     name = images.class_names[int(images.labels["class"][index])] if images.class_names else ""
-    if name not in generator.class_names:
-        return none_of(kinds, 1, device_of(generator))
-    return conditions_of(generator, name, 1)
+    known = name in generator.class_names
+    return conditions_of(generator, [said_class(generator, name) if known else {}])
 
 
 def _tell(images: Tensor, found: list[Inverted], out: Path) -> None:

@@ -4,17 +4,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from marmor.base.errors import unknown_name
-from marmor.data import ImageSet
+from marmor.data import CLASS, DOMAIN, ImageSet
 from marmor.networks import judges
 from marmor.networks.checkpoints import load_into, load_state
 from marmor.networks.judges import DigitJudge, Judge
-from marmor.recipes.designs import DESIGNS, class_kinds
+from marmor.recipes.conditions import Vocabulary, understood
+from marmor.recipes.designs import DESIGNS
 from marmor.recipes.folders import DRAWING_RECIPES, PRETRAINED, open_folder, pretrained
 from marmor.recipes.foreign import load_foreign, numbered
-from marmor.recipes.generators import Generator, sides_of
+from marmor.recipes.generators import EVERYWHERE, Generator, sides_of
 from marmor.recipes.hub import is_hub, load_hub
 
 DEFAULT_JUDGE = "digit-judge"
+SHIPPED_FOR = {"house-numbers": "house-number-judge"}
+"""Judges that ship for a domain of their own."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,12 @@ def load_generator(spec: str) -> Generator:
     if model["network"] not in DESIGNS:
         raise unknown_name("network", model["network"], DESIGNS)
     design = DESIGNS[model["network"]]
-    denoiser = design.build(tuple(model["image_shape"]), class_kinds(model["class_names"]))
+    shape = tuple(model["image_shape"])
+    kinds, vocabulary = understood(model["conditions"])
+    denoiser = design.build(shape, kinds)
     load_into(denoiser, weights, spec)
     drawing = replace(design.drawing_after(images), **settings.get("drawing", {}))
-    names, shape = tuple(model["class_names"]), tuple(model["image_shape"])
-    return Generator(denoiser.eval(), names, shape, drawing, spec, sides_of(denoiser))
+    return Generator(denoiser.eval(), vocabulary, shape, drawing, spec, sides_of(denoiser))
 
 
 def load_judge(spec: str) -> LoadedJudge:
@@ -69,11 +73,37 @@ def load_judge(spec: str) -> LoadedJudge:
     return LoadedJudge(judge.eval(), tuple(model["class_names"]), spec, model["side"])
 
 
-def find_judge(spec: str | None, class_names: tuple[str, ...]) -> LoadedJudge | None:
-    """The judge that was named; else the shipped one where it knows the classes; else None."""
-    if spec is not None:
-        return load_judge(spec)
-    shipped = pretrained().get(DEFAULT_JUDGE)
-    if shipped is None or not set(class_names) <= set(shipped["settings"]["model"]["class_names"]):
+def find_judges(said: str | None, vocabulary: Vocabulary) -> dict[str, LoadedJudge]:
+    """The judge of each domain that a model draws; of a model of one domain, the one for ``EVERYWHERE``.
+
+    ``said``: a judge for all of them, or DOMAIN=JUDGE for each, with commas; where nothing is said, those
+    that ship with marmor and know the classes. Empty for a model without classes, which no judge can read.
+    Raises UserError where ``said`` names an unknown domain.
+    """
+    names = vocabulary.get(CLASS)
+    domains = vocabulary.get(DOMAIN, (EVERYWHERE,))
+    if names is None:
+        return {}
+    if said is None:
+        found = {
+            domain: _shipped(SHIPPED_FOR.get(domain, DEFAULT_JUDGE), names) for domain in domains
+        }
+        return {domain: judge for domain, judge in found.items() if judge is not None}
+    if DOMAIN not in vocabulary or "=" not in said:
+        judge = load_judge(said)
+        return dict.fromkeys(domains, judge)
+    found = {}
+    for part in said.split(","):
+        domain, _, spec = part.strip().partition("=")
+        if domain not in domains:
+            raise unknown_name("domain", domain, domains)
+        found[domain] = load_judge(spec)
+    return found
+
+
+def _shipped(name: str, class_names: tuple[str, ...]) -> LoadedJudge | None:
+    """A judge that ships with marmor, where it knows the classes."""
+    config = pretrained().get(name)
+    if config is None or not set(class_names) <= set(config["settings"]["model"]["class_names"]):
         return None
-    return load_judge(PRETRAINED + DEFAULT_JUDGE)
+    return load_judge(PRETRAINED + name)

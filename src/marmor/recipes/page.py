@@ -1,6 +1,7 @@
 """A run told as a page: what its sections, cards, facts and files say."""
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from marmor.recipes.generators import Generator
 from marmor.recipes.models import LoadedJudge
 from marmor.recipes.references import references_of
 from marmor.recipes.scoring import Distance, percent
+from marmor.recipes.training_images import specs_of
 from marmor.training import RunFolder
 
 
@@ -37,7 +39,7 @@ class Findings:
         figures: summary.json.
         images: pictures by name.
         network: the layers as a table of text.
-        measured: what a judge says; None where none knows the classes.
+        measured: what judges say, by domain; empty where none knows the classes.
         searched: training images among which the nearest were looked for.
         faces: how often a face is found; None for other pictures than faces.
         beside: another generator whose grid is shown too.
@@ -48,7 +50,7 @@ class Findings:
     figures: dict[str, Any]
     images: dict[str, Image.Image]
     network: str
-    measured: Measured | None = None
+    measured: Mapping[str, Measured]
     searched: int = 0
     faces: FaceShares | None = None
     beside: str | None = None
@@ -76,14 +78,18 @@ def _lead(found: Findings) -> str:
     classes = len(found.generator.class_names)
     return (
         f"A diffusion model trained from nothing for {found.figures.get('train.minutes', 0.0):.1f} "
-        f"minutes on {settings['data']['count']:,} images of {settings['asked']['data']}"
+        f"minutes on {settings['data']['count']:,} images of {' and '.join(specs_of(found.run).values())}"
         f"{f' in {classes} classes' if classes else ''}. Every image on this page that is not called a "
         "training image was drawn by the model."
     )
 
 
 def _headline(found: Findings) -> list[tuple[str, str, str]]:
-    cards = _judge_cards(found.measured) if found.measured else []
+    cards = [
+        card
+        for domain, measured in found.measured.items()
+        for card in _judge_cards(domain, measured)
+    ]
     if found.faces is not None:
         faces = found.faces
         note = (
@@ -99,18 +105,25 @@ def _headline(found: Findings) -> list[tuple[str, str, str]]:
     return cards
 
 
-def _judge_cards(measured: Measured) -> list[tuple[str, str, str]]:
+def _judge_cards(domain: str, measured: Measured) -> list[tuple[str, str, str]]:
+    where = f"{domain}: " if domain else ""
     overall = measured.agreement.overall
     interval = f"95 % interval {100 * overall.low:.1f} to {100 * overall.high:.1f} %"
     cards = [
-        ("read as asked", f"{100 * overall.value:.1f} %", f"{interval}; {overall.count} images")
+        (
+            f"{where}read as asked",
+            f"{100 * overall.value:.1f} %",
+            f"{interval}; {overall.count} images",
+        )
     ]
     unguided = percent(measured.unguided.overall)
-    cards.append(("without guidance", unguided.split(" (")[0], "how well the model itself fits"))
+    cards.append(
+        (f"{where}without guidance", unguided.split(" (")[0], "how well the model itself fits")
+    )
     if measured.distance is not None:
         distance = measured.distance
         note = f"on judge features; {distance.floor:.3f} for as many real training images"
-        cards.append(("Fréchet distance", f"{distance.value:.3f}", note))
+        cards.append((f"{where}Fréchet distance", f"{distance.value:.3f}", note))
     return cards
 
 
@@ -118,22 +131,24 @@ def _drawn_section(found: Findings) -> Section:
     generator, images = found.generator, found.images
     how, names = generator.drawing, generator.class_names
     which = f"The first image of class {names[0]!r}" if names else "The first image"
-    items: list[Picture | Table | Text] = [
-        Picture(
-            "Drawn",
-            "Rows are the classes asked for, columns are other noises."
-            if names
-            else "Each from a noise of its own.",
-            f"Grid of generated images{', one row for each class' if names else ''}.",
-            images["grid"],
-        ),
-        Picture(
-            "Carved out of noise",
-            f"{which} at six times, noise to image.",
-            "Six frames from noise to a finished image.",
-            images["process"],
-        ),
-    ]
+    items: list[Picture | Table | Text] = []
+    for domain in generator.domains:
+        items += [
+            Picture(
+                in_domain("Drawn", domain),
+                "Rows are the classes asked for, columns are other noises."
+                if names
+                else "Each from a noise of its own.",
+                f"Grid of generated images{', one row for each class' if names else ''}.",
+                images[of("grid", domain)],
+            ),
+            Picture(
+                in_domain("Carved out of noise", domain),
+                f"{which} at six times, noise to image.",
+                "Six frames from noise to a finished image.",
+                images[of("process", domain)],
+            ),
+        ]
     if found.beside is not None:
         items.append(
             Picture(
@@ -146,6 +161,25 @@ def _drawn_section(found: Findings) -> Section:
     guided = f", guidance {how.guidance:g} while {how.guided_from:g} ≤ t ≤ {how.guided_to:g}"
     lead = f"Drawn with {how.solver}, {how.steps} steps{guided if names else ''}."
     return Section("What it draws", lead, items)
+
+
+def of(name: str, domain: str) -> str:
+    """What a picture of a domain is called among the pictures."""
+    return f"{name}-{domain}" if domain else name
+
+
+def in_domain(title: str, domain: str) -> str:
+    """A title that says its domain, where there are several."""
+    return f"{title}: {domain}" if domain else title
+
+
+def _judges(measured: Mapping[str, Measured]) -> str:
+    """Who reads what, as the beginning of a sentence."""
+    readers = {domain: _known(found.reader.origin) for domain, found in measured.items()}
+    if len(set(readers.values())) == 1:
+        return f"The judge {next(iter(readers.values()))} reads"
+    each = "; ".join(f"of {domain} {reader}" for domain, reader in readers.items())
+    return f"Judges ({each}) read"
 
 
 def _known(origin: str) -> str:
@@ -164,29 +198,29 @@ def _judged_section(found: Findings) -> Section:
         )
     elif not found.generator.class_names:
         lead = "Nothing was measured: for faces, install their detector with pip install 'marmor[faces]'."
-    elif found.measured is None:
+    elif not found.measured:
         lead = (
             "No judge knows these classes, so nothing is claimed about them. Train one with "
             "`marmor train judge --data …` and pass it with --judge."
         )
     else:
         lead = (
-            f"The judge {_known(found.measured.reader.origin)} reads every image; what it reads is "
-            "compared with what was asked. A judge errs too, and guidance favours typical images, so "
-            "this can lie above what it gets on real ones."
+            f"{_judges(found.measured)} every image; what is read is compared with what was asked. A judge "
+            "errs too, and guidance favours typical images, so this can lie above what it gets on real ones."
         )
+    for domain in found.measured:
         items += [
             Picture(
-                "By class",
+                in_domain("By class", domain),
                 "Share read as the class asked for, with 95 % Wilson intervals.",
                 "Bar chart of accuracy for each class.",
-                images["classes"],
+                images[of("classes", domain)],
             ),
             Picture(
-                "What is taken for what",
+                in_domain("What is taken for what", domain),
                 "Rows: asked for. Columns: read.",
                 "Confusion matrix of classes asked for and read.",
-                images["confusion"],
+                images[of("confusion", domain)],
             ),
         ]
     items.append(
@@ -228,7 +262,7 @@ def _training_section(found: Findings) -> Section:
 
 def _references(found: Findings) -> tuple[str, ...]:
     settings = found.run.config["settings"]
-    told = " ".join((settings["asked"]["data"], *settings["data"]["notes"])).lower()
+    told = " ".join((*specs_of(found.run).values(), *settings["data"]["notes"])).lower()
     return references_of(
         settings["asked"]["network"],
         found.generator.drawing.solver,
@@ -243,7 +277,7 @@ def _facts(found: Findings) -> dict[str, str | int | float]:
     asked, data = settings["asked"], settings["data"]
     machine = found.run.environment
     return {
-        "data": asked["data"],
+        "data": " and ".join(specs_of(found.run).values()),
         "images": data["count"],
         "conversions": " ".join(data["notes"]) or "none",
         "fingerprint of the data": data["fingerprint"],
@@ -251,7 +285,8 @@ def _facts(found: Findings) -> dict[str, str | int | float]:
         "network": asked["network"],
         "seed of training": asked["seed"],
         "seed of the images": found.figures["sample.seed"],
-        "judge": found.measured.reader.origin if found.measured else "none",
+        "judge": ", ".join(dict.fromkeys(it.reader.origin for it in found.measured.values()))
+        or "none",
         "processor": machine["processor"],
         "threads": machine["threads"],
         "packages": ", ".join(f"{name} {number}" for name, number in machine["packages"].items()),
@@ -261,13 +296,18 @@ def _facts(found: Findings) -> dict[str, str | int | float]:
 def _commands(run: RunFolder, seed: int, count: int) -> list[str]:
     drawing = ["--seed", str(seed), "--per-class", str(count)]
     asked = run.config["settings"]["asked"]
-    given = {key: str(value) for key, value in asked.items() if value is not None or key == "size"}
-    words = [word for key, value in given.items() for word in (f"--{key}", value)]
+    given = {key: value for key, value in asked.items() if value not in (None, []) or key == "size"}
+    words = [word for key, value in given.items() for word in _option(key, value)]
     return [
         shlex.join(["marmor", "train", run.recipe, *words]),
         shlex.join(["marmor", "report", str(run.path), *drawing]),
         shlex.join(["marmor", "sample", str(run.path), "--out", "samples", *drawing]),
     ]
+
+
+def _option(key: str, value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [f"--{key.replace('_', '-')}", *map(str, values)]
 
 
 def _files(run: RunFolder) -> list[tuple[str, str]]:

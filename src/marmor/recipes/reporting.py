@@ -14,6 +14,7 @@ from marmor.base.files import write_json, write_text
 from marmor.base.pixels import to_unit
 from marmor.base.progress import console
 from marmor.base.seeds import torch_stream
+from marmor.data import DOMAIN
 from marmor.figures import (
     bars,
     confusion,
@@ -25,12 +26,13 @@ from marmor.figures import (
 from marmor.metrics import can_detect, nearest
 from marmor.networks.summary import format_summary, summarise
 from marmor.recipes import faces as faces_recipe
-from marmor.recipes.drawing import Drawn, as_images, draw_with_bar, names_of, write_images
+from marmor.recipes.asking import ask_classes
+from marmor.recipes.drawing import Drawn, as_images, draw_with_bar, write_images
 from marmor.recipes.face_shares import FaceShares, RealFaces, face_shares, real_faces
 from marmor.recipes.folders import DRAWING_RECIPES
-from marmor.recipes.generators import Generator
-from marmor.recipes.models import LoadedJudge, find_judge, load_generator
-from marmor.recipes.page import Findings, Measured, page
+from marmor.recipes.generators import EVERYWHERE, Generator
+from marmor.recipes.models import LoadedJudge, find_judges, load_generator
+from marmor.recipes.page import Findings, Measured, of, page
 from marmor.recipes.pictures import class_grid, process_strip
 from marmor.recipes.scoring import (
     accuracy,
@@ -39,7 +41,7 @@ from marmor.recipes.scoring import (
     judge_images,
     real_features,
 )
-from marmor.recipes.training_images import load_unlabelled
+from marmor.recipes.training_images import images_of, specs_of
 from marmor.training import RunFolder
 
 GRID_COLUMNS = 10
@@ -73,16 +75,22 @@ def report(
         raise UserError(f"{path} draws no classes, so no judge can read them; leave --judge out.")
     if real is not None and run.recipe != faces_recipe.RECIPE:
         raise UserError(f"--real is for runs of faces; {path} is measured on its own test split.")
-    reader = find_judge(judge, generator.class_names) if generator.class_names else None
+    readers = find_judges(judge, generator.vocabulary)
     others = _real_faces(run, real, generator.image_shape[1])
     started = time.perf_counter()
-    drawn = draw_with_bar(generator, names_of(generator), per_class, seed, "auto")
+    asks = ask_classes(generator, per_class)
+    drawn = draw_with_bar(generator, asks, seed, "auto")
     seconds = time.perf_counter() - started
     for earlier in (*path.glob("samples/*.png"), *path.glob("figures/*.png")):
         earlier.unlink()
     write_images(drawn, path / "samples")
 
-    measured = _measure(run, generator, reader, drawn, per_class, seed) if reader else None
+    measured = {
+        domain: _measure(
+            specs_of(run)[domain], generator, reader, of_domain(drawn, generator, domain), seed
+        )
+        for domain, reader in readers.items()
+    }
     faces = face_shares(torch.stack([item.image for item in drawn]), others) if others else None
     figures = _figures(run, generator, drawn, seconds, measured, faces)
     figures |= {"sample.seed": seed, "sample.per_class": per_class}
@@ -110,21 +118,26 @@ def _real_faces(run: RunFolder, real: str | None, side: int) -> RealFaces | None
     return real_faces(run.config["settings"]["asked"]["data"], real, side)
 
 
+def of_domain(drawn: list[Drawn], generator: Generator, domain: str) -> list[Drawn]:
+    """Those of the images that were asked for in a domain."""
+    if domain == EVERYWHERE:
+        return drawn
+    place = generator.domains.index(domain)
+    return [item for item in drawn if int(item.ask.said[DOMAIN]) == place]
+
+
 def _measure(
-    run: RunFolder,
+    spec: str,
     generator: Generator,
     reader: LoadedJudge,
     drawn: list[Drawn],
-    per_class: int,
     seed: int,
 ) -> Measured:
     images = as_images(drawn, generator)
     reading = judge_images(reader, images)
     plain = replace(generator, drawing=replace(generator.drawing, guidance=1.0))
-    unguided = as_images(
-        draw_with_bar(plain, generator.class_names, per_class, seed, "auto"), generator
-    )
-    spec = run.config["settings"]["asked"]["data"]
+    asks = [item.ask for item in drawn]
+    unguided = as_images(draw_with_bar(plain, asks, seed, "auto"), generator)
     try:
         found = real_features(reader, spec, generator.image_shape[1]).distance(reading)
     except UserError as error:
@@ -143,7 +156,7 @@ def _figures(
     generator: Generator,
     drawn: list[Drawn],
     seconds: float,
-    measured: Measured | None,
+    measured: dict[str, Measured],
     faces: FaceShares | None,
 ) -> dict[str, Any]:
     """summary.json: flat figures under dotted names."""
@@ -164,12 +177,19 @@ def _figures(
         }
     if faces is not None:
         figures |= faces.figures()
-    if measured is not None:
-        figures |= figures_of(measured.agreement, measured.reader.class_names)
-        figures["judge.accuracy.unguided"] = measured.unguided.overall.value
-        if measured.distance is not None:
-            figures |= distance_figures(measured.distance)
+    for domain, found in measured.items():
+        prefix = f"{domain}." if domain else ""
+        figures |= {prefix + name: value for name, value in _judged(found).items()}
+    if measured and EVERYWHERE not in measured:
+        shares = [found.agreement.overall.value for found in measured.values()]
+        figures["judge.accuracy"] = sum(shares) / len(shares)
     return figures
+
+
+def _judged(measured: Measured) -> dict[str, Any]:
+    figures = figures_of(measured.agreement, measured.reader.class_names)
+    figures["judge.accuracy.unguided"] = measured.unguided.overall.value
+    return figures | (distance_figures(measured.distance) if measured.distance else {})
 
 
 def _pictures(
@@ -177,13 +197,14 @@ def _pictures(
     generator: Generator,
     drawn: list[Drawn],
     seed: int,
-    measured: Measured | None,
+    measured: dict[str, Measured],
 ) -> dict[str, Image.Image]:
-    names = names_of(generator)
-    images = {
-        "grid": class_grid(drawn, min(GRID_COLUMNS, len(drawn) // len(names))),
-        "process": process_strip(generator, names[0], seed),
-    }
+    each = max(item.ask.number for item in drawn)
+    images: dict[str, Image.Image] = {}
+    for domain in generator.domains:
+        its = of_domain(drawn, generator, domain)
+        images[of("grid", domain)] = class_grid(its, min(GRID_COLUMNS, each))
+        images[of("process", domain)] = process_strip(generator, its[0].ask, seed)
     if history := run.history():
         minutes = [line["seconds"] / 60 for line in history]
         losses = [line["loss"] for line in history]
@@ -194,24 +215,26 @@ def _pictures(
         read_right = [100 * line["judge.accuracy"] for line in probed]
         series = {"accuracy": ([line["seconds"] / 60 for line in probed], read_right)}
         images["accuracy"] = curves(series, "minutes of training", "% read right", "Accuracy")
-    if measured is not None:
-        names, result = measured.reader.class_names, measured.agreement
+    for domain, found in measured.items():
+        names, result = found.reader.class_names, found.agreement
         shares = [(part.value, part.low, part.high) for part in result.per_class]
-        images["classes"] = bars(names, shares, "Read as asked, by class (95 % intervals)")
-        images["confusion"] = confusion(result.confusion, names, "Asked and read")
+        title = "Read as asked, by class (95 % intervals)"
+        images[of("classes", domain)] = bars(names, shares, title)
+        images[of("confusion", domain)] = confusion(result.confusion, names, "Asked and read")
     return images
 
 
 def _neighbours(run: RunFolder, drawn: list[Drawn]) -> tuple[Image.Image, int]:
     """Some samples beside the nearest in pixels of many training images, and of how many."""
-    asked = run.config["settings"]["asked"]
-    data = load_unlabelled(asked["data"], asked["size"])
+    data = images_of(run)
     order = torch.randperm(len(data), generator=torch_stream(0, "neighbours"))[:BANK]
     bank = data.images[order]
-    firsts = sorted(drawn, key=lambda item: item.number)[:NEIGHBOURS_OF]  # of each class in turn
+    firsts = sorted(drawn, key=lambda item: item.ask.number)[
+        :NEIGHBOURS_OF
+    ]  # of each class in turn
     samples = torch.stack([item.image for item in firsts])
     found = nearest(_flat(samples), _flat(bank), min(NEIGHBOURS, len(bank)))
-    names = [item.file_name.removesuffix(".png") for item in firsts]
+    names = [item.ask.file.removesuffix(".png") for item in firsts]
     return pairs(samples, bank[found.indices], row_labels=names), len(bank)
 
 
@@ -221,7 +244,7 @@ def _flat(images: Tensor) -> Tensor:
 
 def _beside(spec: str, seed: int) -> Image.Image:
     other = load_generator(spec)
-    drawn = draw_with_bar(other, names_of(other), GRID_COLUMNS, seed, "auto")
+    drawn = draw_with_bar(other, ask_classes(other, GRID_COLUMNS), seed, "auto")
     return class_grid(drawn, GRID_COLUMNS)
 
 

@@ -44,10 +44,8 @@ def judge_images(judge: LoadedJudge, images: ImageSet) -> Reading:
     return Reading(features, judge.judge.logits(features).argmax(1))
 
 
-def check_judge(judge: LoadedJudge | None, images: ImageSet) -> None:
+def check_judge(judge: LoadedJudge, images: ImageSet) -> None:
     """Raises UserError where a judge cannot read images: other classes, or grey against colour."""
-    if judge is None:
-        return
     unknown = set(images.class_names) - set(judge.class_names)
     if unknown:
         raise UserError(

@@ -1,9 +1,10 @@
 """Images as the networks take them, and the check that a run goes on with its own."""
 
+from pathlib import Path
 from typing import Any
 
 from marmor.base.errors import UserError
-from marmor.data import ImageSet, MixedSizesError, read, require_classes
+from marmor.data import ImageSet, MixedSizesError, join, read, require_classes
 from marmor.networks.uvit import PIXELS_PER_TOKEN
 from marmor.training import RunFolder
 
@@ -33,6 +34,26 @@ def load_unlabelled(spec: str, size: int | None) -> ImageSet:
         return data.resized(DEFAULT_SIDE)
     rounded = max(PIXELS_PER_TOKEN * round(side / PIXELS_PER_TOKEN), 2 * PIXELS_PER_TOKEN)
     return data if height == width == rounded else data.resized(rounded)
+
+
+def named_spec(text: str) -> tuple[str, str]:
+    """``NAME=PATH``, or a path or an embedded name, which names itself → (name, spec)."""
+    name, equals, spec = text.partition("=")
+    if equals and "/" not in name:
+        return name, spec
+    return Path(text).name.split(".")[0], text
+
+
+def specs_of(run: RunFolder) -> dict[str, str]:
+    """What a run was trained on, by domain; of a run of one domain, under the name ""."""
+    data = run.config["settings"]["asked"]["data"]
+    return {"": data} if isinstance(data, str) else dict(map(named_spec, data))
+
+
+def images_of(run: RunFolder) -> ImageSet:
+    """The images that a run was trained on, without labels."""
+    size = run.config["settings"]["model"]["image_shape"][1]
+    return join([load_unlabelled(spec, size).unlabelled() for spec in specs_of(run).values()])
 
 
 def facts_of(data: ImageSet) -> dict[str, Any]:

@@ -17,10 +17,11 @@ class Muon(torch.optim.Optimizer):
     """Momentum orthogonalised by Newton-Schulz (Jordan et al. 2024, github.com/KellerJordan/Muon).
 
     Moves a matrix (A, B) by lr · √max(1, A/B) along the nearest semi-orthogonal matrix to its Nesterov
-    momentum. ``torch.optim.Muon`` without weight decay does the same, matrix by matrix.
+    momentum. ``torch.optim.Muon`` without weight decay does the same, matrix by matrix. A convolution's
+    kernels (out, in, h, w) are moved as the matrix (out, in·h·w) that they are.
 
     Args:
-        parameters: matrices; a ValueError for any other shape.
+        parameters: matrices and kernels; a ValueError for vectors and scalars.
         lr: step in spectral norm, before that factor.
         momentum: of the running mean of gradients.
         steps: Newton-Schulz steps.
@@ -36,7 +37,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "steps": steps})
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.ndim != 2:
+                if parameter.ndim < 2:
                     raise ValueError(f"Muon moves matrices, not shape {tuple(parameter.shape)}")
 
     @torch.no_grad()
@@ -52,11 +53,12 @@ class Muon(torch.optim.Optimizer):
 
     def _move(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         nesterov = [self._nesterov(parameter, group["momentum"]) for parameter in parameters]
-        directions = orthogonalise(torch.stack(nesterov), group["steps"])
-        rows, columns = parameters[0].shape
+        matrices = torch.stack(nesterov).flatten(2)
+        directions = orthogonalise(matrices, group["steps"])
+        rows, columns = matrices.shape[1:]
         rate = group["lr"] * max(1.0, rows / columns) ** 0.5
         for parameter, direction in zip(parameters, directions, strict=True):
-            parameter.add_(direction, alpha=-rate)
+            parameter.add_(direction.view_as(parameter), alpha=-rate)
 
     def _nesterov(self, parameter: Tensor, decay: float) -> Tensor:
         """Takes the gradient into the running mean and looks one step ahead."""
