@@ -21,6 +21,7 @@ from marmor.recipes import (
     exporting,
     faces,
     hub,
+    iclevr,
     inverting,
     judge,
     making,
@@ -29,13 +30,15 @@ from marmor.recipes import (
     reporting,
     running,
     scene_judge,
+    scene_scoring,
 )
 from marmor.recipes import ddim as ddim_recipe
 from marmor.recipes import demo as demo_recipe
-from marmor.recipes.asking import ask_classes, domains_of, names_of
+from marmor.recipes.asking import ask_objects, asked, names_of
 from marmor.recipes.drawing import draw_with_bar, write_images
+from marmor.recipes.folders import PRETRAINED
 from marmor.recipes.generators import Generator
-from marmor.recipes.models import load_generator
+from marmor.recipes.models import DEFAULT_JUDGE, load_generator
 from marmor.recipes.wishes import Wishes, changed
 from marmor.training import Precision
 
@@ -87,6 +90,17 @@ def train_faces(settings: Annotated[faces.FacesSettings, arg(name="")]) -> None:
     """
     run = faces.train(settings)
     console.print(f"trained: {run.path}; draw from it and show it: marmor report {run.path}")
+
+
+def train_iclevr(settings: Annotated[iclevr.ScenesSettings, arg(name="")]) -> None:
+    """Train a diffusion model that draws sets of objects, 64×64.
+
+    Example: marmor train iclevr --data scenes --run runs/iclevr --minutes 90
+    """
+    run = iclevr.train(settings)
+    console.print(
+        f"trained: {run.path}; draw from it: marmor sample {run.path} --spec LIST --out DIR"
+    )
 
 
 def train_judge(settings: Annotated[judge.JudgeSettings, arg(name="")]) -> None:
@@ -156,11 +170,12 @@ def sample(
     per_class: int = 100,
     classes: str = "",
     domain: str = "",
+    spec: Path | None = None,
     seed: int = 0,
     how: How = UNCHANGED,
     precision: Precision = "auto",
 ) -> None:
-    """Draw images of each class as <class>_<nnn>.png, in a folder for each domain where there are several.
+    """Draw images of each class as <class>_<nnn>.png, or one for each entry of a list as <k>.png.
 
     Example: marmor sample pretrained:digits --out digits --per-class 10
 
@@ -169,40 +184,48 @@ def sample(
         out: folder for the images.
         per_class: images of each class.
         classes: comma-separated names, such as 0,1; all when left out.
-        domain: comma-separated names, for a model that draws several; all when left out.
+        domain: comma-separated names, for a model that draws several, each into a folder of its own; all when
+            left out.
+        spec: a JSON list of sets of objects to draw, for a model of scenes.
         seed: the same seed gives the same files.
         how: the model's own where left out.
         precision: auto is bf16 where the processor has it.
     """
     generator = _generator(model, how)
-    asks = ask_classes(
-        generator, per_class, _listed(classes), domains_of(generator, _listed(domain))
-    )
+    asks = asked(generator, per_class, classes, domain, spec)
     write_images(draw_with_bar(generator, asks, seed, precision), out)
     console.print(f"{len(asks)} images → {out}")
 
 
 def score(
     images: Positional[Data],
-    judge: str = "pretrained:digit-judge",
+    judge: str | None = None,
+    spec: Path | None = None,
+    seeds: int = scene_scoring.SEEDS,
     split: str = "test",
     crop: int | None = None,
     real: str | None = None,
     out: Path | None = None,
 ) -> None:
-    """Tell how often a judge reads in images what their names say.
+    """Tell how often a judge reads in images what their names, or a list, say.
 
     Example: marmor score digits --judge pretrained:digit-judge --out scores
 
     Args:
-        images: a folder of <class>_<nnn>.png, or any labelled data.
-        judge: a judge's run, pretrained:NAME, or the course's checkpoint file.
+        images: a folder of <class>_<nnn>.png, or any labelled data; with --spec a folder of <k>.png, or a
+            model of scenes, which is drawn from.
+        judge: a judge's run, pretrained:NAME, or the course's checkpoint file; the shipped one when left out.
+        spec: the JSON list of sets of objects that pictures of scenes should show.
+        seeds: how often a model of scenes is drawn from.
         split: which split of the images, where they have splits.
         crop: side of the central square to read, of real images too; 28 for the published MNIST-M.
         real: labelled real images; adds the Fréchet distance on judge features and its floor.
         out: folder for summary.json and the confusion matrix.
     """
-    running.score(images, judge, split, crop, real, out)
+    if spec is not None:
+        scene_scoring.score_scenes(images, spec, judge, seeds, out)
+    else:
+        running.score(images, judge or PRETRAINED + DEFAULT_JUDGE, split, crop, real, out)
 
 
 def grid(
@@ -210,24 +233,27 @@ def grid(
     out: Path = Path("grid.png"),
     columns: int = 10,
     domain: str = "",
+    spec: Path | None = None,
     seed: int = 0,
     how: How = UNCHANGED,
 ) -> None:
-    """Draw a picture with a row for each class.
+    """Draw a picture with a row for each class, or one of the scenes that a list asks for.
 
     Example: marmor grid pretrained:digits --out grid.png
 
     Args:
         model: a run folder, pretrained:NAME, a file of weights, or a diffusers folder.
         out: the PNG to write.
-        columns: images of each class.
+        columns: images of each class, or in a row of scenes.
         domain: comma-separated names, for a model that draws several; all when left out.
+        spec: a JSON list of sets of objects to draw, for a model of scenes.
         seed: of the noises.
         how: the model's own where left out.
     """
     generator = _generator(model, how)
-    said = domains_of(generator, _listed(domain))
-    console.print(f"grid: {pictures.grid_command(generator, out, columns, said, seed, 'auto')}")
+    each = columns if generator.class_names else columns**2
+    asks = asked(generator, each, domain=domain, spec=spec)
+    console.print(f"grid: {pictures.grid_command(generator, asks, columns, seed, out)}")
 
 
 def strip(
@@ -236,6 +262,7 @@ def strip(
     out: Path = Path("strip.png"),
     frames: int = 6,
     domain: str = "",
+    objects: str = "",
     seed: int = 0,
     how: How = UNCHANGED,
 ) -> None:
@@ -249,12 +276,15 @@ def strip(
         out: the PNG to write.
         frames: how many states to show, the first is noise, the last the image.
         domain: for a model that draws several; its first when left out.
+        objects: comma-separated, such as "red sphere, cyan cube", for a model of scenes.
         seed: of the noise.
         how: the model's own where left out.
     """
     generator = _generator(model, how)
-    said = domains_of(generator, _listed(domain))
-    [ask, *_] = ask_classes(generator, 1, [class_] if class_ else None, said)
+    if objects:
+        ask = ask_objects(generator, objects)
+    else:
+        [ask, *_] = asked(generator, 1, class_, domain)
     pictures.save_png(pictures.process_strip(generator, ask, seed, frames), out)
     console.print(f"strip: {out}")
 
@@ -510,6 +540,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "train digits": train_digits,
         "train digits-two-domains": train_digits_two_domains,
         "train faces": train_faces,
+        "train iclevr": train_iclevr,
         "train judge": train_judge,
         "train scene-judge": train_scene_judge,
         "adapt": adapt,
@@ -578,11 +609,6 @@ def _overview() -> str:
 def _line(name: str, command: Command) -> str:
     first = (command.__doc__ or "").splitlines()[0]
     return f"  {name:<18} {first}"
-
-
-def _listed(text: str) -> list[str] | None:
-    """Comma-separated names, each once; None for nothing."""
-    return list(dict.fromkeys(name.strip() for name in text.split(","))) if text else None
 
 
 def _generator(model: str, how: Wishes) -> Generator:

@@ -23,7 +23,11 @@ def test_every_column_of_labels_is_a_condition():
     names = {"class": tuple("012"), "domain": ("real", "drawn"), "objects": tuple("abcd")}
     data = ImageSet(PIXELS, labels, names)
     kinds = kinds_of(data)
-    assert kinds == {"class": ClassLabel(3), "domain": ClassLabel(2), "objects": ObjectSet(4)}
+    assert kinds == {
+        "class": ClassLabel(3),
+        "domain": ClassLabel(2),
+        "objects": ObjectSet(4, most=1),
+    }
     denoiser = DESIGNS["uvit"].build((3, 16, 16), kinds).eval()
     said = {name: kind.none(2) for name, kind in kinds.items()}
     estimate = denoiser(torch.zeros(2, 3, 16, 16), torch.full((2,), 0.5), said)

@@ -13,7 +13,8 @@ from marmor.base.pixels import to_unit
 from marmor.data import draw_lists, read_scenes, write_scenes
 from marmor.networks.object_judges import ResNetObjectJudge
 from marmor.recipes import running, scene_judge
-from marmor.recipes.scene_judge import SceneJudgeSettings, load_object_judge, read_objects_of
+from marmor.recipes.object_judging import load_object_judge, read_objects_of
+from marmor.recipes.scene_judge import SceneJudgeSettings
 from marmor.training import RunFolder
 
 
@@ -37,15 +38,16 @@ def test_training_tells_how_pictures_held_out_are_read_and_seeds_fix_its_bits(
     assert found["pictures"] == 6
     assert 0 <= found["objects.found"] <= 1
     assert "of 6 pictures held out" in capsys.readouterr().out
-    judge, names = load_object_judge(str(whole.path))
+    loaded = load_object_judge(str(whole.path))
+    judge, names = loaded.judge, loaded.objects
     assert names == draw_lists(1, 0).objects
     read = read_objects_of(judge, read_scenes(scenes, 32).images)
     assert read.shape == (60, 24)
     scene_judge.train(settings(scenes, tmp_path / "again"))
-    again = load_object_judge(str(tmp_path / "again"))[0]
+    again = load_object_judge(str(tmp_path / "again")).judge
     assert torch.equal(read_objects_of(again, read_scenes(scenes, 32).images), read)
     other = scene_judge.train(settings(scenes, tmp_path / "other", seed=1))
-    another = load_object_judge(str(other.path))[0]
+    another = load_object_judge(str(other.path)).judge
     assert not torch.equal(read_objects_of(another, read_scenes(scenes, 32).images), read)
     running.resume(tmp_path / "again")
     assert RunFolder.open(tmp_path / "again").history()[-1]["step"] == 4
@@ -103,7 +105,8 @@ def course_network() -> nn.Module:
 def test_the_courses_checkpoint_reads_as_it_did(tmp_path):
     network = course_network()
     torch.save({"model": network.state_dict()}, tmp_path / "checkpoint.pth")
-    judge, names = load_object_judge(str(tmp_path / "checkpoint.pth"))
+    loaded = load_object_judge(str(tmp_path / "checkpoint.pth"))
+    judge, names = loaded.judge, loaded.objects
     assert isinstance(judge, ResNetObjectJudge)
     assert names is None
     images = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))

@@ -47,9 +47,12 @@ class ObjectSet:
     """Any of ``size`` objects together. Encoded as float32 of shape (batch, size + 1), 1 for each object.
 
     "none" is 1 at the last place alone; a row of zeros says that there are no objects, which is not the same.
+    ``most``: how many of them a training image shows at most, where that is known; what lies beyond was
+    never learned.
     """
 
     size: int
+    most: int | None = None
 
     def encode(self, labels: Tensor) -> Tensor:
         """Which objects, bool (batch, size) → (batch, size + 1)."""

@@ -18,7 +18,15 @@ from marmor.data.mnist_m import make_mnist_m, read_photographs
 from marmor.data.noises import Noises, read_noise, read_noises
 from marmor.data.order import epoch_order
 from marmor.data.readers import read
-from marmor.data.scenes import draw_lists, read_lists, read_scenes, write_scenes
+from marmor.data.scenes import (
+    SHOWS,
+    draw_lists,
+    places,
+    read_lists,
+    read_requests,
+    read_scenes,
+    write_scenes,
+)
 from marmor.data.splits import MissingSplitError
 from marmor.data.squares import MixedSizesError
 from marmor.data.writers import write, write_splits
@@ -27,6 +35,7 @@ __all__ = [
     "CLASS",
     "DOMAIN",
     "EMBEDDED",
+    "SHOWS",
     "ImageSet",
     "MissingSplitError",
     "MixedSizesError",
@@ -39,12 +48,14 @@ __all__ = [
     "make_house_numbers",
     "make_mnist_m",
     "photographs",
+    "places",
     "read",
     "read_lists",
     "read_noise",
     "read_noises",
     "read_photographs",
     "read_picture",
+    "read_requests",
     "read_scenes",
     "require_classes",
     "write",

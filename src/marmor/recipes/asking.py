@@ -3,12 +3,14 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from marmor.base.conditions import ObjectSet
 from marmor.base.errors import UserError, unknown_name
-from marmor.data import CLASS, DOMAIN
+from marmor.data import CLASS, DOMAIN, SHOWS, places, read_requests
 from marmor.recipes.generators import Generator
 
 UNNAMED = "image"
@@ -75,16 +77,58 @@ def ask_classes(
     return asks
 
 
-def domains_of(generator: Generator, names: Sequence[str] | None) -> dict[str, Sequence[str]]:
-    """The domains that a person named, as ``ask_classes`` takes them.
+def ask_scenes(generator: Generator, requests: Sequence[Sequence[int]]) -> list[Ask]:
+    """One picture for each request, a list of places among the objects: ``0.png``, ``1.png`` …
 
-    Raises UserError where the model draws one domain only, and so can be asked for none.
+    Raises UserError where a request is for more objects than a training picture shows.
     """
-    if names is None:
-        return {}
-    if DOMAIN not in generator.vocabulary:
+    kind = generator.denoiser.kinds[SHOWS]
+    assert isinstance(kind, ObjectSet)
+    asks: list[Ask] = []
+    for number, request in enumerate(requests):
+        if kind.most is not None and len(request) > kind.most:
+            raise UserError(
+                f"picture {number} asks for {len(request)} objects; {generator.origin} was trained on "
+                f"pictures of {kind.most} at most, and has never learned to draw more."
+            )
+        shown = torch.zeros(kind.size, dtype=torch.bool)
+        shown[list(request)] = True
+        stream = ("scene", number)
+        asks.append(Ask("scenes", number + 1, {SHOWS: shown}, stream, f"{number}.png"))
+    return asks
+
+
+def asked(
+    generator: Generator, each: int, classes: str = "", domain: str = "", spec: Path | None = None
+) -> list[Ask]:
+    """What a person asks for with --classes and --domain, comma-separated names, or with --spec, a list.
+
+    ``each`` images of each class; one of each entry of a list. Raises UserError where the model knows no
+    such thing.
+    """
+    knows_sets = SHOWS in generator.vocabulary
+    if spec is not None and not knows_sets:
+        raise UserError(f"{generator.origin} draws no sets of objects; leave --spec out.")
+    if spec is None and knows_sets:
+        raise UserError(
+            f"{generator.origin} draws sets of objects; name a JSON list of them with --spec, such as "
+            '[["red cube"], ["blue sphere", "cyan cylinder"]].'
+        )
+    if spec is not None:
+        return ask_scenes(generator, read_requests(spec, generator.vocabulary[SHOWS]))
+    if domain and DOMAIN not in generator.vocabulary:
         raise UserError(f"{generator.origin} draws one domain only; leave --domain out.")
-    return {DOMAIN: names}
+    others = {DOMAIN: _listed(domain)} if domain else {}
+    return ask_classes(generator, each, _listed(classes) if classes else None, others)
+
+
+def ask_objects(generator: Generator, objects: str) -> Ask:
+    """One picture of comma-separated objects; UserError where the model does not know them."""
+    if SHOWS not in generator.vocabulary:
+        raise UserError(f"{generator.origin} draws no sets of objects; leave --objects out.")
+    names = [name.strip() for name in objects.split(",")]
+    [ask] = ask_scenes(generator, [places(names, generator.vocabulary[SHOWS], "--objects")])
+    return ask
 
 
 def names_of(generator: Generator) -> tuple[str, ...]:
@@ -106,3 +150,8 @@ def place_of(column: str, name: str, names: Sequence[str]) -> int:
     if name not in names:
         raise unknown_name(column, name, names)
     return names.index(name)
+
+
+def _listed(text: str) -> list[str]:
+    """Comma-separated names, each once."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",")))

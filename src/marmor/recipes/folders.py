@@ -11,7 +11,7 @@ from marmor.base.files import read_json
 from marmor.training import RunFolder, load_weights
 
 PRETRAINED = "pretrained:"
-DRAWING_RECIPES = ("digits", "digits-two-domains", "faces")
+DRAWING_RECIPES = ("digits", "digits-two-domains", "faces", "iclevr")
 """Recipes whose runs draw images."""
 WEIGHTS = Path(str(files("marmor") / "weights"))
 WEIGHTS_FILE = "model.safetensors"

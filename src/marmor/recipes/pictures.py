@@ -1,6 +1,6 @@
 """Pictures of what a generator draws: the grid of classes and the reverse process."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,17 +10,16 @@ from marmor.base.errors import UserError
 from marmor.base.pixels import to_bytes
 from marmor.diffusion import Discrete
 from marmor.figures import grid, save_png, strip
-from marmor.recipes.asking import Ask, ask_classes
+from marmor.recipes.asking import Ask
 from marmor.recipes.drawing import Drawn, draw_with_bar, states
 from marmor.recipes.generators import Generator
-from marmor.training import Precision
 
 
 def class_grid(drawn: Sequence[Drawn], columns: int) -> Image.Image:
-    """A row for each group, its first ``columns`` images beside each other; of one group, a square."""
+    """A row for each group, its first ``columns`` images beside each other; of one group, all in rows."""
     groups = list(dict.fromkeys(item.ask.group for item in drawn))
     if len(groups) == 1:
-        return grid(torch.stack([item.image for item in drawn[: columns**2]]), columns)
+        return grid(torch.stack([item.image for item in drawn]), columns)
     shown = [item.image for item in drawn if item.ask.number <= columns]
     return grid(torch.stack(shown), columns, row_labels=groups)
 
@@ -39,16 +38,10 @@ def process_strip(generator: Generator, ask: Ask, seed: int, frames: int = 6) ->
 
 
 def grid_command(
-    generator: Generator,
-    out: Path,
-    columns: int,
-    others: Mapping[str, Sequence[str]],
-    seed: int,
-    precision: Precision,
+    generator: Generator, asks: Sequence[Ask], columns: int, seed: int, out: Path
 ) -> Path:
-    """Draws the grid of all classes, or a square of images without any, and saves it."""
-    each = columns if generator.class_names else columns**2
-    drawn = draw_with_bar(generator, ask_classes(generator, each, others=others), seed, precision)
+    """Draws what is asked for and saves it: a row for each group, or rows of ``columns`` of one group."""
+    drawn = draw_with_bar(generator, asks, seed, "auto")
     save_png(class_grid(drawn, columns), out)
     return out
 

@@ -22,7 +22,7 @@ from marmor.adaptation.methods import (
     SourceOnly,
 )
 from marmor.data.augment import augment, augment_boldly, lay_on_textures
-from marmor.training import Optimizers, warmup_then_linear
+from marmor.training import Muon, Optimizers, warmup_then_linear
 
 View = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -82,18 +82,28 @@ class Plan:
         return not isinstance(self.method, SourceOnly)
 
     def optimizers(self, module: nn.Module) -> Optimizers:
-        """SGD with momentum as DANN publishes it, or AdamW."""
-        parameters = [p for p in module.parameters() if p.requires_grad]
+        """SGD with momentum as DANN publishes it; or Muon on hidden kernels, AdamW on the rest."""
+        parameters = list(module.parameters())
         if self.rates == "published":
             return Optimizers([torch.optim.SGD(parameters, lr=0.01, momentum=0.9)])
-        rate = 4e-3 if self.start is None else 1e-3
-        return Optimizers([torch.optim.AdamW(parameters, lr=rate, weight_decay=0.05)])
+        kernels = [p for p in parameters if p.ndim == 4 and p.shape[1] > MOST_CHANNELS]
+        others = [p for p in parameters if all(p is not kernel for kernel in kernels)]
+        gentler = 1.0 if self.start is None else 0.25
+        return Optimizers(
+            [
+                Muon(kernels, lr=0.02 * gentler),
+                torch.optim.AdamW(others, lr=4e-3 * gentler, weight_decay=0.05),
+            ]
+        )
 
     def rate(self, progress: float) -> float:
         if self.rates == "published":
             return annealed_rate(progress)
         return warmup_then_linear(progress, warmup=0.1)
 
+
+MOST_CHANNELS = 3
+"""Of an image: a kernel that reads no more belongs to the first layer."""
 
 SOURCE_ONLY, TARGET_ONLY = "source-only", "target-only"
 """The plans that bound every other: no adaptation, and training with the target's own labels."""

@@ -203,7 +203,8 @@ def _pictures(
     images: dict[str, Image.Image] = {}
     for domain in generator.domains:
         its = of_domain(drawn, generator, domain)
-        images[of("grid", domain)] = class_grid(its, min(GRID_COLUMNS, each))
+        shown = [item for item in its if item.ask.number <= GRID_COLUMNS**2]
+        images[of("grid", domain)] = class_grid(shown, min(GRID_COLUMNS, each))
         images[of("process", domain)] = process_strip(generator, its[0].ask, seed)
     if history := run.history():
         minutes = [line["seconds"] / 60 for line in history]

@@ -18,7 +18,7 @@ from marmor.data import (
     require_classes,
 )
 from marmor.figures import confusion, grid, save_png
-from marmor.recipes import adapt, adapt_page, digits, domains, faces, judge, scene_judge
+from marmor.recipes import adapt, adapt_page, digits, domains, faces, iclevr, judge, scene_judge
 from marmor.recipes.folders import PRETRAINED, pretrained
 from marmor.recipes.models import load_judge
 from marmor.recipes.scoring import (
@@ -35,6 +35,7 @@ RESUME: dict[str, Callable[[RunFolder], object]] = {
     digits.RECIPE: digits.resume,
     domains.RECIPE: domains.resume,
     faces.RECIPE: faces.resume,
+    iclevr.RECIPE: iclevr.resume,
     judge.RECIPE: judge.resume,
     scene_judge.RECIPE: scene_judge.resume,
     adapt.RECIPE: lambda run: adapt_page.tell(adapt.resume(run)),

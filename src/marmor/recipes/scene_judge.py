@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +12,11 @@ from marmor.base.files import write_json
 from marmor.base.pixels import to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import derive, torch_stream
-from marmor.data import ImageSet, epoch_order, read_scenes
+from marmor.data import SHOWS, ImageSet, epoch_order, read_scenes
 from marmor.data.scenes import SIDE, SMALLEST_SIDE
-from marmor.metrics import ObjectScores, object_scores
-from marmor.networks.checkpoints import load_into, load_state
-from marmor.networks.object_judges import NETWORKS, ObjectJudge, from_course_checkpoint
-from marmor.recipes.folders import open_folder
+from marmor.networks.object_judges import NETWORKS, ObjectJudge
 from marmor.recipes.judge import JudgeTraining
-from marmor.recipes.scoring import with_interval
+from marmor.recipes.object_judging import JUDGE_RECIPE, figures_of, load_object_judge, scores_of
 from marmor.recipes.training_images import check_same_images, facts_of
 from marmor.training import (
     Batch,
@@ -31,9 +27,8 @@ from marmor.training import (
     warmup_then_linear,
 )
 
-RECIPE = "scene-judge"
+RECIPE = JUDGE_RECIPE
 HELD_OUT = 0.1
-READ_BATCH = 250
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ class Detection:
         chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)
         stream = torch_stream(self.seed, "moved", step)
         images = _moved(to_unit(self.data.images[chosen]), stream)
-        return {"image": images, "shown": self.data.labels["objects"][chosen].float()}
+        return {"image": images, "shown": self.data.labels[SHOWS][chosen].float()}
 
     def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
         assert isinstance(module, ObjectJudge)
@@ -114,35 +109,8 @@ def resume(run: RunFolder) -> None:
     _fit(run, settings, *_parted(data))
 
 
-def load_object_judge(spec: str) -> tuple[ObjectJudge, tuple[str, ...] | None]:
-    """A judge and the names of its objects: a run, `pretrained:NAME`, or the course's checkpoint file,
-    which does not say them (None)."""
-    folder = open_folder(spec, RECIPE)
-    if folder is None:
-        return from_course_checkpoint(load_state(Path(spec)), spec), None
-    model = folder.settings["model"]
-    judge = NETWORKS[model["network"]](len(model["objects"]))
-    load_into(judge, folder.weights, spec)
-    return judge.eval(), tuple(model["objects"])
-
-
-@torch.inference_mode()
-def read_objects_of(judge: ObjectJudge, images: Tensor) -> Tensor:
-    """Probabilities (N, K) for uint8 images (N, 3, H, W)."""
-    return torch.cat([judge(to_unit(part)) for part in images.split(READ_BATCH)])
-
-
-def figures_of(scores: ObjectScores) -> dict[str, Any]:
-    """Scores by the names that summary.json gives them."""
-    return {
-        **with_interval("objects.found", scores.found),
-        **with_interval("objects.exact", scores.exact),
-        "objects.extra": scores.extra,
-    }
-
-
 def _names(data: ImageSet) -> list[str]:
-    return list(data.vocabulary["objects"])
+    return list(data.vocabulary[SHOWS])
 
 
 def _load(settings: SceneJudgeSettings) -> ImageSet:
@@ -173,8 +141,7 @@ def _fit(run: RunFolder, settings: SceneJudgeSettings, rest: ImageSet, held: Ima
             loop,
             lambda share, at: bar(share, f"loss {at['loss']:.3f}  exact {at['exact']:.3f}"),
         )
-    trained, _ = load_object_judge(str(run.path))
-    scores = object_scores(read_objects_of(trained, held.images), held.labels["objects"])
+    scores = scores_of(load_object_judge(str(run.path)), held)
     write_json(run.path / "summary.json", figures_of(scores) | {"pictures": len(held)})
     console.print(
         f"of {len(held):,} pictures held out: {100 * scores.found.value:.2f} % of objects found, "

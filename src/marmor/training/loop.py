@@ -119,7 +119,8 @@ def fit(
     Returns the averaged module. Ctrl-C or SIGTERM saves a checkpoint and raises KeyboardInterrupt.
     Raises DivergenceError when the loss is no longer finite; the last checkpoint stays as it is.
     Where ``guard`` finds a milestone bad, the run goes back to the last good one, or to its start, and
-    ``begin`` is told; the seventh time it stops with DivergenceError.
+    ``begin`` is told; sent back to the same place twice running, to the good one before it. The seventh time
+    it stops with DivergenceError.
     """
     return _Fit(method, run, settings, watch, probe, guard, begin).run_to_end()
 
@@ -287,6 +288,12 @@ class _Fit:
                 f"{wrong}. Start a new run with another method or --seed."
             )
         self._load(self.run.good)
+        if len(retreats) > 1 and retreats[-2]["back_to"] == self.at.step:
+            # Twice from one place: what is wrong began before it.
+            if self.processes.is_main_process:
+                self.run.good.drop_newest()
+            self.processes.wait_for_everyone()
+            self._load(self.run.good)
         self.at.retreats = [*retreats[:-1], {**seen, "back_to": self.at.step}]
         if self.processes.is_main_process:
             self.run.rewind_log(self.at.step)

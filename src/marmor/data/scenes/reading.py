@@ -11,6 +11,9 @@ from marmor.data.readers.listing import Listing, load_listing
 from marmor.data.readers.tree import folder_tree
 from marmor.data.scenes.lists import read_objects, read_pictures
 
+SHOWS = "objects"
+"""The column of labels that says which objects a picture shows."""
+
 
 def is_scenes(folder: Path) -> bool:
     """Whether a folder has i-CLEVR's layout."""
@@ -48,4 +51,4 @@ def read_scenes(folder: Path, size: int | None) -> ImageSet:
     for row, scene in zip(shown, pictures.values(), strict=True):
         row[scene] = True
     names = tuple(pictures)
-    return replace(images, names=names, labels={"objects": shown}, vocabulary={"objects": objects})
+    return replace(images, names=names, labels={SHOWS: shown}, vocabulary={SHOWS: objects})

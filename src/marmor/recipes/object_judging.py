@@ -1,0 +1,106 @@
+"""Judges of scenes: loading them, and what they say of pictures that were asked to show objects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from marmor.base.errors import UserError
+from marmor.base.pixels import to_unit
+from marmor.data import SHOWS, ImageSet
+from marmor.metrics import ObjectScores, object_scores
+from marmor.networks.checkpoints import load_into, load_state
+from marmor.networks.object_judges import NETWORKS, ObjectJudge, from_course_checkpoint
+from marmor.recipes.folders import PRETRAINED, open_folder, pretrained
+from marmor.recipes.scoring import with_interval
+
+JUDGE_RECIPE = "scene-judge"
+SHIPPED = "scene-judge"
+READ_BATCH = 250
+
+
+@dataclass(frozen=True)
+class LoadedObjectJudge:
+    """A judge of scenes that is ready to read.
+
+    Args:
+        judge: in evaluation mode.
+        objects: what its places stand for; None for the course's checkpoint, which does not say it.
+        origin: where it comes from, as a person wrote it.
+    """
+
+    judge: ObjectJudge
+    objects: tuple[str, ...] | None
+    origin: str
+
+    def check(self, objects: Sequence[str]) -> None:
+        """Raises UserError where it does not know the objects that pictures are asked to show.
+
+        Places without names are taken to be in the order of the objects asked for.
+        """
+        count = self.judge.objects
+        if self.objects is None and count != len(objects):
+            raise UserError(
+                f"the judge {self.origin} knows {count} objects, and {len(objects)} can be asked for."
+            )
+        unknown = [name for name in objects if name not in (self.objects or objects)]
+        if unknown:
+            raise UserError(
+                f"the judge {self.origin} does not know {', '.join(unknown)}; train one that does with: "
+                "marmor train scene-judge --data …"
+            )
+
+    def read(self, images: Tensor, objects: Sequence[str]) -> Tensor:
+        """Probabilities (N, K) of the objects, in their order, for uint8 images (N, 3, H, W)."""
+        self.check(objects)
+        said = read_objects_of(self.judge, images)
+        if self.objects is None:
+            return said
+        return said[:, [self.objects.index(name) for name in objects]]
+
+
+def load_object_judge(spec: str) -> LoadedObjectJudge:
+    """A run of `marmor train scene-judge`, `pretrained:NAME`, or the course's checkpoint file."""
+    folder = open_folder(spec, JUDGE_RECIPE)
+    if folder is None:
+        return LoadedObjectJudge(from_course_checkpoint(load_state(Path(spec)), spec), None, spec)
+    model = folder.settings["model"]
+    judge = NETWORKS[model["network"]](len(model["objects"]))
+    load_into(judge, folder.weights, spec)
+    return LoadedObjectJudge(judge.eval(), tuple(model["objects"]), spec)
+
+
+def find_object_judge(spec: str | None, objects: Sequence[str]) -> LoadedObjectJudge | None:
+    """The judge that was named; else the shipped one where it knows the objects; else None."""
+    if spec is not None:
+        judge = load_object_judge(spec)
+        judge.check(objects)
+        return judge
+    config = pretrained().get(SHIPPED)
+    if config is None or not set(objects) <= set(config["settings"]["model"]["objects"]):
+        return None
+    return load_object_judge(PRETRAINED + SHIPPED)
+
+
+def scores_of(judge: LoadedObjectJudge, images: ImageSet) -> ObjectScores:
+    """Whether pictures show the objects that they are labelled with."""
+    probabilities = judge.read(images.images, images.vocabulary[SHOWS])
+    return object_scores(probabilities, images.labels[SHOWS])
+
+
+def figures_of(scores: ObjectScores) -> dict[str, Any]:
+    """Scores by the names that summary.json gives them."""
+    return {
+        **with_interval("objects.found", scores.found),
+        **with_interval("objects.exact", scores.exact),
+        "objects.extra": scores.extra,
+    }
+
+
+@torch.inference_mode()
+def read_objects_of(judge: ObjectJudge, images: Tensor) -> Tensor:
+    """Probabilities (N, K) for uint8 images (N, 3, H, W), by the judge's own places."""
+    return torch.cat([judge(to_unit(part)) for part in images.split(READ_BATCH)])

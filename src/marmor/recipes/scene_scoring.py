@@ -1,0 +1,122 @@
+"""Do drawn scenes show what a list asks for? `marmor score … --spec LIST`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.table import Table
+from torch import Tensor
+
+from marmor.base.errors import UserError
+from marmor.base.files import write_json
+from marmor.base.progress import console, progress_bar
+from marmor.data import SHOWS, ImageSet, read, read_requests
+from marmor.data.scenes import OBJECTS
+from marmor.metrics import Mean, ObjectScores, mean
+from marmor.recipes.asking import asked
+from marmor.recipes.drawing import as_images, draw
+from marmor.recipes.folders import PRETRAINED
+from marmor.recipes.generators import Generator
+from marmor.recipes.models import load_generator
+from marmor.recipes.object_judging import (
+    SHIPPED,
+    LoadedObjectJudge,
+    figures_of,
+    load_object_judge,
+    scores_of,
+)
+
+SEEDS = 20
+
+
+def score_scenes(
+    images: str, spec: Path, judge_spec: str | None, seeds: int, out: Path | None
+) -> dict[str, Any]:
+    """Scores a folder of ``0.png`` … or, over many seeds, a model; prints, and writes into ``out``.
+
+    Raises UserError for a list that cannot be read, pictures that are missing, and a judge or a model that
+    does not know the objects.
+    """
+    judge = load_object_judge(judge_spec or PRETRAINED + SHIPPED)
+    if _is_model(images):
+        figures = _of_model(load_generator(images), spec, judge, seeds)
+    else:
+        objects = judge.objects or OBJECTS
+        figures = figures_of(
+            scores_of(judge, _asked(images, read_requests(spec, objects), objects))
+        )
+    figures["judge"] = judge.origin
+    _tell(figures)
+    if out is not None:
+        write_json(out / "summary.json", figures)
+        console.print(f"written: {out / 'summary.json'}")
+    return figures
+
+
+def over_seeds(scores: Sequence[ObjectScores]) -> dict[str, float]:
+    """Means over draws with Student's 95 % intervals, as summary.json names them."""
+    figures: dict[str, float] = {}
+    for name, values in (
+        ("found", [each.found.value for each in scores]),
+        ("exact", [each.exact.value for each in scores]),
+        ("extra", [each.extra for each in scores]),
+    ):
+        figures |= _with_interval(f"objects.{name}", mean(values))
+    return figures
+
+
+def _of_model(
+    generator: Generator, spec: Path, judge: LoadedObjectJudge, seeds: int
+) -> dict[str, Any]:
+    if seeds < 2:
+        raise UserError(f"--seeds must be at least 2, for intervals, not {seeds}.")
+    asks = asked(generator, 1, spec=spec)
+    scores: list[ObjectScores] = []
+    with progress_bar("sampling") as bar:
+        for seed in range(seeds):
+            scores.append(scores_of(judge, as_images(draw(generator, asks, seed), generator)))
+            bar((seed + 1) / seeds)
+    about = {"seeds": seeds, "pictures": len(asks), "calls": generator.drawing.steps}
+    return over_seeds(scores) | about
+
+
+def _with_interval(name: str, found: Mean) -> dict[str, float]:
+    return {name: found.value, f"{name}.low": found.low, f"{name}.high": found.high}
+
+
+def _is_model(images: str) -> bool:
+    return images.startswith(PRETRAINED) or (Path(images) / "config.json").is_file()
+
+
+def _asked(folder: str, requests: list[list[int]], objects: Sequence[str]) -> ImageSet:
+    """The pictures ``0.png`` … of a folder, labelled with what they were asked to show."""
+    found = read(folder, "test").colour()
+    places = {Path(name).name: place for place, name in enumerate(found.names)}
+    wanted = [f"{number}.png" for number in range(len(requests))]
+    missing = [name for name in wanted if name not in places]
+    if missing:
+        raise UserError(
+            f"{folder} has no {missing[0]}; the list asks for {len(wanted)} pictures, 0.png to {wanted[-1]}."
+        )
+    shown = torch.zeros(len(requests), len(objects), dtype=torch.bool)
+    for row, request in zip(shown, requests, strict=True):
+        row[request] = True
+    pictures = found.take([places[name] for name in wanted])
+    labels: dict[str, Tensor] = {SHOWS: shown}
+    return replace(pictures, labels=labels, vocabulary={SHOWS: tuple(objects)})
+
+
+def _tell(figures: dict[str, Any]) -> None:
+    table = Table("measure", "value", "95 % interval", box=None)
+    words = {
+        "objects.found": "of the objects asked for, found",
+        "objects.exact": "of the pictures, exactly as asked",
+        "objects.extra": "objects that nobody asked for, a picture",
+    }
+    for name, what in words.items():
+        low, high = figures.get(f"{name}.low"), figures.get(f"{name}.high")
+        interval = f"{low:.4f} to {high:.4f}" if low is not None and high is not None else "—"
+        table.add_row(what, f"{figures[name]:.4f}", interval)
+    console.print(table)
