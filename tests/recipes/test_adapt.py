@@ -72,12 +72,34 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def test_target_labels_change_nothing_bit_for_bit(files, tmp_path):
+    method = "adamatch-student"
     for target in ("target", "mixed", "bare"):
-        adapt.adapt(settings(files, tmp_path / target, target))
-    assert same(weights_of(tmp_path / "target"), weights_of(tmp_path / "mixed"))
+        adapt.adapt(settings(files, tmp_path / target, target, method=method))
+    for name in ("adamatch", method):
+        learned = [weights_of(tmp_path / target, name) for target in ("target", "mixed", "bare")]
+        assert same(learned[0], learned[1])
+        assert same(learned[0], learned[2])
     chosen = [load_weights(tmp_path / t / "model.safetensors") for t in ("target", "mixed")]
     assert same(*chosen)
-    assert same(weights_of(tmp_path / "target"), weights_of(tmp_path / "bare"))
+
+
+def test_a_student_begins_anew_from_its_teachers_answers(files, tmp_path, monkeypatch):
+    seen = []
+    train = adapting.train
+
+    def recorded(run, pair, plan, steps, seed, start, *others):
+        seen.append((pair, start))
+        return train(run, pair, plan, steps, seed, start, *others)
+
+    monkeypatch.setattr(adapting, "train", recorded)
+    study = adapt.adapt(settings(files, tmp_path / "run", method="adamatch-student", epochs=1))
+    pair, start = seen[2]  # after source-only and adamatch
+    assert start is None
+    teacher = adapt.chosen_of(study.run, study.pair, "adamatch", 0).classifier
+    _, logits = adapting.read(teacher, study.pair.target)
+    assert torch.equal(pair.source.labels["class"], logits.argmax(1))
+    assert torch.equal(pair.source.images, study.pair.target.images)
+    assert len(pair.source_val) == len(study.pair.target_val)
 
 
 @pytest.mark.parametrize("method", ["dann", "adamatch"])

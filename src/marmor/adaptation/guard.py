@@ -10,7 +10,7 @@ LATE = 0.5
 """Progress from which on the source should be read nearly as well as without adaptation."""
 LEAST_AGREEMENT = 0.7
 """Of the answers that the unadapted network is surest of: below it, classes have been turned around."""
-READ_AGAIN = 0.9
+READ_AGAIN = 0.95
 """Of the unadapted source accuracy: from it on the network has learned enough to be compared so."""
 
 

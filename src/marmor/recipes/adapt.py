@@ -35,8 +35,8 @@ class AdaptSettings:
         source: labelled images, an embedded name or a path.
         target: images whose labels, if there are any, only the table reads.
         method: best, or one of source-augmented, dann, dann-augmented, cdan, coral, mmd, mean-teacher,
-            adamatch, adamatch-quotas (classes as frequent as in the source), infomax, shot; several with
-            commas, the first the run's own; all for every one.
+            adamatch, adamatch-student, adamatch-quotas (classes as frequent as in the source), infomax, shot;
+            several with commas, the first the run's own; all for every one.
         run: the run folder to write.
         seeds: how often everything is trained, for the intervals.
         seed: the first of them.
@@ -193,6 +193,8 @@ def _kept_or_trained(
         start = chosen_of(run, pair, plan.start, seed).classifier
     console.print(f"{name}, seed {seed}:")
     seen = _target_as_source(pair) if name == TARGET_ONLY else pair
+    if plan.anew and start is not None:
+        seen, start = adapting.answered(start, pair), None
     chosen = adapting.train(
         part,
         seen,

@@ -64,13 +64,16 @@ class Views:
 class Plan:
     """How one method is trained.
 
-    ``start``: the plan whose network it goes on from; ``epochs``: passes over the source; ``ema``: of the
-    weights, ``clip_norm``: of the gradients, none of either where a method is published without.
+    ``start``: the plan whose network it goes on from, or, ``anew``, whose answers on the target a fresh
+    network takes for labels (students: Furlanello et al. 2018; Xie et al. 2020); ``epochs``: passes over
+    the source; ``ema``: of the weights, ``clip_norm``: of the gradients, none of either where a method is
+    published without.
     """
 
     method: Method
     views: Views = Views()
     start: str | None = None
+    anew: bool = False
     epochs: float = 6.0
     rates: Literal["published", "modern"] = "modern"
     ema: float = 0.99
@@ -88,7 +91,7 @@ class Plan:
             return Optimizers([torch.optim.SGD(parameters, lr=0.01, momentum=0.9)])
         kernels = [p for p in parameters if p.ndim == 4 and p.shape[1] > MOST_CHANNELS]
         others = [p for p in parameters if all(p is not kernel for kernel in kernels)]
-        gentler = 1.0 if self.start is None else 0.25
+        gentler = 1.0 if self.start is None or self.anew else 0.25
         return Optimizers(
             [
                 Muon(kernels, lr=0.02 * gentler),
@@ -122,6 +125,7 @@ PLANS: dict[str, Plan] = {
     "mmd": Plan(Mmd(), MILD),
     "mean-teacher": Plan(MeanTeacher(), BOLD),
     "adamatch": Plan(AdaMatch(), BOLD),
+    "adamatch-student": Plan(SourceOnly(), Views(augment), start="adamatch", anew=True, epochs=3.0),
     "adamatch-quotas": Plan(
         AdaMatch(rounds=5, balance=1.0), Views(textured_stretched, augment, stretched)
     ),
