@@ -2,7 +2,14 @@ import pytest
 import torch
 
 from marmor.base.seeds import torch_stream
-from marmor.data.augment import _Draw, _moved, augment, augment_boldly, lay_on_textures
+from marmor.data.augment import (
+    _Draw,
+    _moved,
+    augment,
+    augment_boldly,
+    augment_warped,
+    lay_on_textures,
+)
 
 
 def images(count: int = 64):
@@ -12,7 +19,7 @@ def images(count: int = 64):
     return x
 
 
-@pytest.mark.parametrize("change", [augment, augment_boldly, lay_on_textures])
+@pytest.mark.parametrize("change", [augment, augment_warped, augment_boldly, lay_on_textures])
 def test_the_same_stream_gives_the_same_images_and_every_image_another(change):
     first, again = (change(images(), torch_stream(0, "a")) for _ in range(2))
     assert torch.equal(first, again)
@@ -80,3 +87,28 @@ def test_turned_shapes_lose_as_much_area_as_width():
     moved = _moved(disc, draw, rotation=1.5, scale=0.0, shift=0.0, widths=(0.8, 0.8))
     area = (moved > 0).float().mean((1, 2, 3)) / (disc > 0).float().mean()
     torch.testing.assert_close(area, torch.full((40,), 0.8), atol=0.05, rtol=0)
+
+
+def test_shear_slants_and_keeps_the_area_nearly():
+    bar = torch.full((200, 1, 64, 64), -1.0)
+    bar[:, :, 8:56, 28:36] = 1.0
+    draw = _Draw(200, torch_stream(0, "sheared"))
+    sheared = _moved(bar, draw, rotation=0.0, scale=0.0, shift=0.0, shear=0.3)
+    places = torch.arange(64.0)
+    rows = (sheared[:, 0] > 0).float()
+    middles = (rows * places).sum(2) / rows.sum(2).clamp(min=1)
+    slants = (middles[:, 52] - middles[:, 12]) / 40
+    assert 0.2 < slants.abs().max() <= 0.36
+    assert slants.abs().mean() == pytest.approx(0.15, abs=0.03)
+    area = rows.sum((1, 2)) / (48 * 8)
+    assert area.mean() == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_warp_is_smooth_and_differs_from_place_to_place():
+    x = torch.linspace(-1, 1, 64).expand(1, 1, 64, 64).repeat(50, 1, 1, 1)
+    draw = _Draw(50, torch_stream(0, "warped"))
+    moved = _moved(x, draw, rotation=0.0, scale=0.0, shift=0.0, warp=0.03)
+    apart = (moved - x)[:, 0, 8:-8, 8:-8]
+    assert apart.std() == pytest.approx(0.025, abs=0.008)
+    assert apart.mean((1, 2)).abs().max() < 0.03
+    assert (apart[:, :, 1:] - apart[:, :, :-1]).abs().max() < 0.02

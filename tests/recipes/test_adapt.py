@@ -100,6 +100,9 @@ def test_a_student_begins_anew_from_its_teachers_answers(files, tmp_path, monkey
     assert torch.equal(pair.source.labels["class"], logits.argmax(1))
     assert torch.equal(pair.source.images, study.pair.target.images)
     assert len(pair.source_val) == len(study.pair.target_val)
+    last = adapt.part_of(study.run, "adamatch-student", 0).history()[-1]["seconds"] / 60
+    minutes = {result.method: result.minutes for result in study.results}
+    assert minutes["adamatch-student"] == pytest.approx(minutes["adamatch"] + last)
 
 
 @pytest.mark.parametrize("method", ["dann", "adamatch"])

@@ -196,7 +196,7 @@ def test_a_guarded_run_resumes_bit_for_bit(tmp_path: Path, killed_at: int) -> No
         assert torch.equal(found.model[name], values)
 
 
-def test_sent_back_to_one_place_twice_a_run_goes_on_from_before_it(tmp_path: Path) -> None:
+def test_a_run_that_comes_no_further_begins_anew(tmp_path: Path) -> None:
     def guard(figures: dict[str, float]) -> str | None:
         return "not yet" if figures["step"] == 20 and figures["retreats"] < 3 else None
 
@@ -204,7 +204,7 @@ def test_sent_back_to_one_place_twice_a_run_goes_on_from_before_it(tmp_path: Pat
     run = train(tmp_path / "run", regression, probe_of(regression), guard, milestones=5)
     last = run.checkpoints.load()
     assert last is not None
-    assert [retreat["back_to"] for retreat in last.position["retreats"]] == [12, 0, 12]
+    assert [retreat["back_to"] for retreat in last.position["retreats"]] == [12, 0, 0]
     assert [line["step"] for line in run.history() if "size" in line] == [12, 20, 32, 40, 50]
 
 

@@ -12,6 +12,10 @@ SCALE = 0.1
 SHIFT = 0.07
 """Of half the image's side."""
 NOISE = 0.1
+SHEAR = 0.15
+WARP = 0.03
+"""Of half the image's side: standard deviation of where the nodes of an elastic warp lie."""
+NODES = 5
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -24,9 +28,20 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     Returns images of the same shape; values may leave [-1, 1] slightly.
     """
     draw = _Draw(len(images), generator)
-    moved = _moved(images, draw, ROTATION, SCALE, SHIFT)
-    moved = moved * draw.each(0.7, 1.3) + draw.each(-0.2, 0.2)
-    return moved + draw.normal(moved) * draw.each(0.0, NOISE)
+    return _relit(_moved(images, draw, ROTATION, SCALE, SHIFT), draw)
+
+
+def augment_warped(images: Tensor, generator: torch.Generator) -> Tensor:
+    """The same with shear and with a smooth elastic warp (Simard et al. 2003), drawn per image.
+
+    Args:
+        images: (B, C, H, W) in [-1, 1].
+        generator: the stream everything is drawn from.
+
+    Returns images of the same shape; values may leave [-1, 1] slightly.
+    """
+    draw = _Draw(len(images), generator)
+    return _relit(_moved(images, draw, ROTATION, SCALE, SHIFT, shear=SHEAR, warp=WARP), draw)
 
 
 def augment_boldly(
@@ -57,6 +72,12 @@ def augment_boldly(
     soft = F.avg_pool2d(shifted, 3, stride=1, padding=1, count_include_pad=False)
     softened = torch.lerp(shifted, soft, draw.each(0.0, 1.0) * draw.happens(0.5))
     return (softened + draw.normal(softened) * draw.each(0.0, 0.15)).clamp(-1, 1)
+
+
+def _relit(images: Tensor, draw: "_Draw") -> Tensor:
+    """Another contrast and brightness for each image, and noise."""
+    images = images * draw.each(0.7, 1.3) + draw.each(-0.2, 0.2)
+    return images + draw.normal(images) * draw.each(0.0, NOISE)
 
 
 def lay_on_textures(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -120,8 +141,13 @@ def _moved(
     scale: float,
     shift: float,
     widths: tuple[float, float] = (1.0, 1.0),
+    shear: float = 0.0,
+    warp: float = 0.0,
 ) -> Tensor:
-    """Turned by up to ``rotation``, larger or smaller by ``scale``, moved by ``shift``, first made wider."""
+    """Turned by up to ``rotation``, larger or smaller by ``scale``, moved by ``shift``, first made wider.
+
+    Then sheared and stretched by up to ``shear``, and warped, nodes displaced by ``warp`` on average.
+    """
     angle, zoom = draw.around() * rotation, 1 + draw.around() * scale
     place = draw.around(2) * shift
     narrowest, widest = map(math.log, widths)
@@ -135,5 +161,14 @@ def _moved(
         ],
         dim=1,
     )
+    if shear:
+        slant, stretch = draw.around() * shear, draw.around() * shear / 2
+        rows[:, 0, :2] *= 1 + stretch[:, None]
+        rows[:, 1, :2] *= 1 - stretch[:, None]
+        rows[:, 0, 1] += slant
     grid = F.affine_grid(rows, list(images.shape), align_corners=False)
+    if warp:
+        nodes = warp * torch.randn((len(images), 2, NODES, NODES), generator=draw.generator)
+        smooth = F.interpolate(nodes, size=images.shape[2:], mode="bicubic", align_corners=True)
+        grid = grid + smooth.permute(0, 2, 3, 1)
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)

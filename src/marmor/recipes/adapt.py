@@ -62,8 +62,8 @@ class Result:
 
     ``accuracy``: of the checkpoint chosen without labels, on test images; ``oracle``: of the one that the
     labels of held-out target images would have chosen. None where there are no labels.
-    ``source_accuracy``: on held-out images of what it was trained on. ``minutes``: of training, without
-    what milestones took and what a guard undid.
+    ``source_accuracy``: on held-out images of what it was trained on. ``minutes``: of training, that
+    of the plan it starts from included, without what milestones took and what a guard undid.
     """
 
     method: str
@@ -188,9 +188,10 @@ def _kept_or_trained(
     plan = PLANS[name]
     if settings.epochs is not None:
         plan = replace(plan, epochs=settings.epochs)
-    start = None
+    start, earlier = None, 0.0
     if plan.start is not None:
         start = chosen_of(run, pair, plan.start, seed).classifier
+        earlier = _kept_or_trained(run, settings, pair, plan.start, seed).minutes
     console.print(f"{name}, seed {seed}:")
     seen = _target_as_source(pair) if name == TARGET_ONLY else pair
     if plan.anew and start is not None:
@@ -209,7 +210,7 @@ def _kept_or_trained(
     result = Result(
         method=name,
         seed=seed,
-        minutes=last["seconds"] / 60,
+        minutes=earlier + last["seconds"] / 60,
         images_per_second=last["images"] / last["seconds"],
         information=chosen.candidate.information,
         source_accuracy=chosen.candidate.source_accuracy,

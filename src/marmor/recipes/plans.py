@@ -21,7 +21,7 @@ from marmor.adaptation.methods import (
     Shot,
     SourceOnly,
 )
-from marmor.data.augment import augment, augment_boldly, lay_on_textures
+from marmor.data.augment import augment, augment_boldly, augment_warped, lay_on_textures
 from marmor.training import Muon, Optimizers, warmup_then_linear
 
 View = Callable[[Tensor, torch.Generator], Tensor]
@@ -110,7 +110,7 @@ MOST_CHANNELS = 3
 
 SOURCE_ONLY, TARGET_ONLY = "source-only", "target-only"
 """The plans that bound every other: no adaptation, and training with the target's own labels."""
-BEST = "adamatch"
+BEST = "adamatch-student"
 """What `--method best` stands for."""
 
 MILD = Views(augment, augment)
@@ -125,7 +125,9 @@ PLANS: dict[str, Plan] = {
     "mmd": Plan(Mmd(), MILD),
     "mean-teacher": Plan(MeanTeacher(), BOLD),
     "adamatch": Plan(AdaMatch(), BOLD),
-    "adamatch-student": Plan(SourceOnly(), Views(augment), start="adamatch", anew=True, epochs=3.0),
+    "adamatch-student": Plan(
+        SourceOnly(), Views(augment_warped), start="adamatch", anew=True, epochs=3.0
+    ),
     "adamatch-quotas": Plan(
         AdaMatch(rounds=5, balance=1.0), Views(textured_stretched, augment, stretched)
     ),
@@ -133,5 +135,5 @@ PLANS: dict[str, Plan] = {
     "shot": Plan(
         Shot(), Views(plain, augment, augment_boldly), start="source-augmented", epochs=2.0
     ),
-    TARGET_ONLY: Plan(SourceOnly(), Views(augment)),
+    TARGET_ONLY: Plan(SourceOnly(), Views(augment_warped)),
 }

@@ -93,12 +93,6 @@ class Checkpoints:
             ) from error
         return Checkpoint(model, average, optimizer, position)
 
-    def drop_newest(self) -> None:
-        """Removes the newest checkpoint, unless it is the only one."""
-        *older, newest = self._all()
-        if older:
-            shutil.rmtree(newest)
-
     def _all(self) -> list[Path]:
         """Oldest first."""
         if not self.folder.is_dir():

@@ -118,9 +118,8 @@ def fit(
 
     Returns the averaged module. Ctrl-C or SIGTERM saves a checkpoint and raises KeyboardInterrupt.
     Raises DivergenceError when the loss is no longer finite; the last checkpoint stays as it is.
-    Where ``guard`` finds a milestone bad, the run goes back to the last good one, or to its start, and
-    ``begin`` is told; sent back to the same place twice running, to the good one before it. The seventh time
-    it stops with DivergenceError.
+    Where ``guard`` finds a milestone bad, the run goes back to the last good one, and, where it then comes no
+    further, to its start; ``begin`` is told. The seventh time it stops with DivergenceError.
     """
     return _Fit(method, run, settings, watch, probe, guard, begin).run_to_end()
 
@@ -158,6 +157,7 @@ class _Fit:
         if self._progress() >= 1:
             return self.average
         if self.guard is not None and self.at.step == 0:
+            self._save(self.run.start)
             self._save(self.run.good)
         self.begin(self.average.module, len(self.at.retreats))
         self.module.train()
@@ -287,13 +287,9 @@ class _Fit:
                 f"training stopped at step {self.at.step}, sent back for the {len(retreats)}th time: "
                 f"{wrong}. Start a new run with another method or --seed."
             )
-        self._load(self.run.good)
-        if len(retreats) > 1 and retreats[-2]["back_to"] == self.at.step:
-            # Twice from one place: what is wrong began before it.
-            if self.processes.is_main_process:
-                self.run.good.drop_newest()
-            self.processes.wait_for_everyone()
-            self._load(self.run.good)
+        # Where the last good milestone led no further, what is wrong began before it.
+        no_further = len(retreats) > 1 and self.at.step <= retreats[-2]["record"]["step"]
+        self._load(self.run.start if no_further else self.run.good)
         self.at.retreats = [*retreats[:-1], {**seen, "back_to": self.at.step}]
         if self.processes.is_main_process:
             self.run.rewind_log(self.at.step)

@@ -4,7 +4,7 @@ config.json           recipe and its settings
 environment.json      packages, machine, command line
 metrics.jsonl         one line per logged step
 checkpoints/step-N/   what a resume needs
-good/step-N/          the last milestones that a guard found nothing wrong with, where there is a guard
+start/, good/step-N/  where there is a guard: the beginning, the last milestone with nothing wrong
 """
 
 import json
@@ -32,7 +32,8 @@ class RunFolder:
         self.path = path
         self.metrics = path / "metrics.jsonl"
         self.checkpoints = Checkpoints(path / "checkpoints")
-        self.good = Checkpoints(path / "good", kept=2)
+        self.start = Checkpoints(path / "start", kept=1)
+        self.good = Checkpoints(path / "good", kept=1)
 
     @classmethod
     def create_once(cls, path: Path, recipe: str, settings: dict[str, Any]) -> "RunFolder":
