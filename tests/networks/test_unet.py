@@ -97,3 +97,9 @@ def test_every_step_of_a_table_is_shown_exactly(offset: int) -> None:
 def test_fractions_of_a_step_are_shown_too() -> None:
     shown = InSteps(Step(), 1000)(torch.empty(0), torch.tensor([0.5004]), {})
     assert shown.item() == pytest.approx(499.4)
+
+
+def test_sets_are_told_from_classes_by_their_weights() -> None:
+    shape = Shape(3, (32, 32), (False, True), classes={"class": 4}, sets={"objects": 6})
+    with torch.device("meta"):
+        assert shape_of(UNet(shape).state_dict()) == shape

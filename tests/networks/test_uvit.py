@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from marmor.base.conditions import ClassLabel, ObjectSet
-from marmor.networks.layers import ObjectVectors
+from marmor.networks.layers import Context, ObjectVectors
 from marmor.networks.uvit import Attention, UViT
 
 
@@ -140,3 +140,33 @@ def test_a_set_is_the_sum_of_its_objects_beside_a_class() -> None:
             assert not torch.allclose(outputs[one], outputs[other], atol=1e-4)
     maps = dict(net.token_maps.named_parameters())
     assert set(maps) == {"scales.class", "shifts.class"}
+
+
+def test_tokens_of_a_set_are_attended_to_where_they_are_said() -> None:
+    torch.manual_seed(0)
+    attention = Attention(32, 2)
+    torch.nn.init.normal_(attention.out.weight, std=0.3)
+    x, tokens = torch.randn(2, 6, 32), torch.randn(2, 4, 32)
+    said = torch.tensor([[True, False, True, False], [False] * 4])
+    with torch.no_grad():
+        whole = attention(x, Context(tokens, said))
+        # As a longer sequence of which only what is said is there.
+        joined = torch.cat([x[:1], tokens[:1, [0, 2]]], dim=1)
+        torch.testing.assert_close(whole[:1], attention(joined)[:, :6])
+        torch.testing.assert_close(whole[1:], attention(x[1:]))
+
+
+def test_sets_are_attended_to_or_summed_alone_at_any_depth() -> None:
+    kinds = {"objects": ObjectSet(5)}
+    x, t, _ = inputs((3, 8, 8))
+    values = {"objects": ObjectSet(5).encode(torch.eye(3, 5, dtype=torch.bool))}
+    for depth, attends in ((0, True), (2, False)):
+        torch.manual_seed(0)
+        net = stirred(UViT((3, 8, 8), kinds, 16, 32, depth=depth, attends=attends))
+        assert len(net.labels["objects"].hidden) == 2 * depth
+        with torch.no_grad():
+            before = net(x, t, values)
+            for name, parameter in net.named_parameters():
+                if name.startswith("attended."):
+                    parameter.copy_(parameter.flip(0))
+            assert torch.equal(net(x, t, values), before) != attends

@@ -49,6 +49,19 @@ def test_the_published_network_knows_one_class_only():
             DESIGNS["context-unet"].build((3, 28, 28), kinds)
 
 
-def test_the_u_net_knows_classes_only():
-    with pytest.raises(UserError, match="sets of objects"):
-        DESIGNS["unet"].build((3, 16, 16), {"objects": ObjectSet(4)})
+@pytest.mark.parametrize("name", ["unet", "report-unet"])
+def test_u_nets_know_sets_too(name):
+    kinds = {"objects": ObjectSet(4), "class": ClassLabel(3)}
+    torch.manual_seed(0)
+    denoiser = DESIGNS[name].build((3, 32, 32), kinds).eval()
+    for parameter in denoiser.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    objects = torch.eye(3, 4, dtype=torch.bool)
+    said = {"objects": kinds["objects"].encode(objects), "class": torch.tensor([0, 0, 0])}
+    x, t = torch.randn(1, 3, 32, 32).expand(3, -1, -1, -1), torch.full((3,), 0.5)
+    with torch.inference_mode():
+        one, two, three = denoiser(x, t, said).image
+        [other, *_] = denoiser(x, t, said | {"class": torch.tensor([1, 0, 0])}).image
+    assert min((one - two).abs().max(), (two - three).abs().max(), (one - other).abs().max()) > 1e-4
+    with pytest.raises(UserError, match="multiples of 16"):
+        DESIGNS["report-unet"].build((3, 28, 28), kinds)

@@ -262,6 +262,12 @@ def test_what_cannot_be_read_is_one_sentence(change, wrong: str, tmp_path: Path)
 
 
 def test_models_without_a_counterpart_are_refused(tmp_path: Path) -> None:
+    model = own(classes=2)
+    it = model.denoiser
+    kinds = {**it.kinds, "domain": ClassLabel(2)}
+    two = replace(model, denoiser=Denoiser(it.network, it.schedule, it.prediction, kinds))
+    with pytest.raises(UserError, match="one class an image, and a test knows domain too"):
+        write_hub(two, tmp_path / "two")
     with pytest.raises(UserError, match="no counterpart in diffusers"):
         write_hub(load_generator("pretrained:digits"), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -6,6 +6,7 @@ them; the tables of class maps are not such weights.
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -83,22 +84,49 @@ class Modulation(nn.Linear):
 
 
 class ObjectVectors(nn.Module):
-    """One learned vector for each object and one for "none"; of a set their sum."""
+    """One learned vector for each object and one for "none"; of a set their sum, through hidden layers.
+
+    That is the same as a linear map of its multi-hot vector, then a perceptron of ``depth`` hidden layers.
+    """
+
+    def __init__(self, objects: int, width: int, depth: int = 0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(objects + 1, width))
+        hidden = [layer for _ in range(depth) for layer in (nn.SiLU(), nn.Linear(width, width))]
+        self.hidden = nn.Sequential(*hidden)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(B, objects + 1), as ``ObjectSet`` encodes them → (B, width)."""
+        return self.hidden(values @ self.weight)
+
+
+class ObjectTokens(nn.Module):
+    """A learned token for each object and one for "none", to be attended to where it is said."""
 
     def __init__(self, objects: int, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(objects + 1, width))
 
-    def forward(self, values: Tensor) -> Tensor:
-        """(B, objects + 1), as ``ObjectSet`` encodes them → (B, width)."""
-        return values @ self.weight
+    def forward(self, values: Tensor) -> "Context":
+        """(B, objects + 1), as ``ObjectSet`` encodes them → every token, and which of them are said."""
+        return Context(self.weight.expand(len(values), -1, -1), values > 0)
 
 
-def condition_vectors(kinds: Kinds, width: int) -> nn.ModuleDict:
-    """For each condition, what turns its encoded values into vectors (B, width)."""
+class Context(NamedTuple):
+    """Tokens (B, N, width) beside the image's own, and which may be attended to, bool (B, N)."""
+
+    tokens: Tensor
+    said: Tensor
+
+
+def condition_vectors(kinds: Kinds, width: int, depth: int = 0) -> nn.ModuleDict:
+    """For each condition, what turns its encoded values into vectors (B, width).
+
+    ``depth``: hidden layers behind those of sets.
+    """
     return nn.ModuleDict(
         {
-            name: ObjectVectors(kind.size, width)
+            name: ObjectVectors(kind.size, width, depth)
             if isinstance(kind, ObjectSet)
             else nn.Embedding(kind.size + 1, width)
             for name, kind in kinds.items()

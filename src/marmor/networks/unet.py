@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from marmor.base.conditions import Conditions
+from marmor.networks.layers import ObjectVectors
 
 
 class Shape(NamedTuple):
@@ -29,7 +30,8 @@ class Shape(NamedTuple):
         widths: of the levels, the full resolution first, multiples of ``groups``.
         attention: whether each level has attention.
         blocks: residual stages of each level on the way down.
-        classes: how many values each condition has, by its name.
+        classes: how many values each condition of classes has, by its name.
+        sets: how many objects each condition of sets knows, by its name.
         groups: of every GroupNorm. With one channel a group, norms take out again what time and
             classes add, so small networks need fewer than 32. The weights do not tell this.
     """
@@ -39,6 +41,7 @@ class Shape(NamedTuple):
     attention: tuple[bool, ...]
     blocks: int = 2
     classes: Mapping[str, int] = {}
+    sets: Mapping[str, int] = {}
     groups: int = 32
 
 
@@ -124,6 +127,7 @@ class UNet(nn.Module):
         )
         self.labels = nn.ModuleDict(
             {name: nn.Embedding(count + 1, embedding) for name, count in shape.classes.items()}
+            | {name: ObjectVectors(count, embedding, 1) for name, count in shape.sets.items()}
         )
         stage = partial(ResidualStage, embedding=embedding, groups=shape.groups)
         down, kept = _way_down(shape, stage)
@@ -144,7 +148,7 @@ class UNet(nn.Module):
         return 2 ** (len(self.shape.widths) - 1)
 
     def forward(self, x: Tensor, step: Tensor, conditions: Conditions) -> Tensor:
-        """x (B, C, H, W), steps (B,), class indices (B,) by name → (B, C, H, W)."""
+        """x (B, C, H, W), steps (B,), encoded conditions by name → (B, C, H, W)."""
         embedding = self.time(step)
         for name, label in self.labels.items():
             embedding = embedding + label(conditions[name])
@@ -180,13 +184,18 @@ def shape_of(state: Mapping[str, Tensor]) -> Shape:
             widths.append(len(state[block]))
             attention.append(f"down{index}.attention.qkv.weight" in state)
         blocks += 1
-    classes = {
+    hidden = {
+        name.split(".")[1] for name in state if name.startswith("labels.") and ".hidden." in name
+    }
+    counts = {
         name.split(".")[1]: len(value) - 1
         for name, value in state.items()
-        if name.startswith("labels.")
+        if name.startswith("labels.") and name.count(".") == 2
     }
+    classes = {name: count for name, count in counts.items() if name not in hidden}
+    sets = {name: count for name, count in counts.items() if name in hidden}
     channels = state["down1.weight"].shape[1]
-    return Shape(channels, tuple(widths), tuple(attention), blocks, classes)
+    return Shape(channels, tuple(widths), tuple(attention), blocks, classes, sets)
 
 
 def zero(layer: nn.Conv2d) -> nn.Conv2d:

@@ -14,12 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from marmor.base.conditions import Conditions, Kinds
+from marmor.base.conditions import Conditions, Kinds, ObjectSet
 from marmor.networks.layers import (
     ClassMaps,
+    Context,
     Matrix,
     MatrixConv,
     Modulation,
+    ObjectTokens,
     TimeFeatures,
     channel_norm,
     condition_vectors,
@@ -49,7 +51,8 @@ class ResidualBlock(nn.Module):
 class Attention(nn.Module):
     """Self-attention with normalised queries and keys and a learned temperature per head.
 
-    Written out: for 49 tokens the matrix products beat the fused kernel on CPUs.
+    Tokens of a context are attended to beside the image's own, with the same keys and values (as GLIDE
+    does, Nichol et al. 2022). Written out: for 49 tokens the matrix products beat the fused kernel on CPUs.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -59,14 +62,18 @@ class Attention(nn.Module):
         self.out = Matrix(width, width, zero=True)
         self.log_temperature = nn.Parameter(torch.full((heads, 1, 1), math.log(8.0)))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
+        seen = x if context is None else torch.cat([x, context.tokens.to(x.dtype)], dim=1)
         query, key, value = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for layer in (self.query, self.key, self.value)
+            layer(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer, tokens in ((self.query, x), (self.key, seen), (self.value, seen))
         )
         query = F.normalize(query, dim=-1) * self.log_temperature.exp().to(query.dtype)
-        weights = (query @ F.normalize(key, dim=-1).mT).softmax(-1)
-        return self.out((weights @ value).transpose(1, 2).flatten(2))
+        logits = query @ F.normalize(key, dim=-1).mT
+        if context is not None:
+            unsaid = F.pad(~context.said, (x.shape[1], 0))[:, None, None]
+            logits = logits.masked_fill(unsaid, -torch.inf)
+        return self.out((logits.softmax(-1) @ value).transpose(1, 2).flatten(2))
 
 
 class TokenMixing(nn.Module):
@@ -77,7 +84,8 @@ class TokenMixing(nn.Module):
         self.spread = Matrix(tokens, hidden)
         self.gather = Matrix(hidden, tokens, zero=True)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
+        """Reads no context: places have their own weights, and its tokens have no place."""
         return self.gather(F.relu(self.spread(x.mT))).mT
 
 
@@ -91,10 +99,10 @@ class TransformerBlock(nn.Module):
         self.narrow = Matrix(4 * width, width, zero=True)
         self.modulation = Modulation(embedding, width, 6)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, context: Context | None = None) -> Tensor:
         parts = [part[:, None] for part in self.modulation.split(embedding)]
         scale, shift, gate, mlp_scale, mlp_shift, mlp_gate = parts
-        x = x + (1 + gate) * self.mixer(norm(x) * (1 + scale) + shift)
+        x = x + (1 + gate) * self.mixer(norm(x) * (1 + scale) + shift, context)
         h = F.relu(self.widen(norm(x) * (1 + mlp_scale) + mlp_shift))
         return x + (1 + mlp_gate) * self.narrow(h)
 
@@ -109,6 +117,8 @@ class UViT(nn.Module):
         width: width of the tokens.
         mixers: one letter a block, "m" for token mixing, "a" for attention.
         heads: attention heads.
+        depth: hidden layers behind the summed vectors of a set of objects.
+        attends: whether the image's tokens also attend to those of a set's objects.
     """
 
     def __init__(
@@ -119,6 +129,8 @@ class UViT(nn.Module):
         width: int = 128,
         mixers: str = "mama",
         heads: int = 2,
+        depth: int = 0,
+        attends: bool = True,
     ) -> None:
         super().__init__()
         pixels, height, image_width = image_shape
@@ -130,7 +142,11 @@ class UViT(nn.Module):
         self.time = nn.Sequential(
             TimeFeatures(64), nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width)
         )
-        self.labels = condition_vectors(kinds, width)
+        self.labels = condition_vectors(kinds, width, depth)
+        sets = {name: kind.size for name, kind in kinds.items() if isinstance(kind, ObjectSet)}
+        self.attended = nn.ModuleDict(
+            {name: ObjectTokens(size, width) for name, size in sets.items() if attends}
+        )
         self.token_maps = ClassMaps(kinds, (tokens, width))
         self.half_maps = ClassMaps(kinds, half_shape)
         self.positions = nn.Parameter(torch.randn(tokens, width) * 0.02)
@@ -160,8 +176,9 @@ class UViT(nn.Module):
         tokens = self.down(skip)
         height = tokens.shape[2]
         tokens = self.token_maps(tokens.flatten(2).mT, conditions) + self.positions
+        context = self._context(conditions)
         for block in self.blocks:
-            tokens = block(tokens, embedding)
+            tokens = block(tokens, embedding, context)
 
         h = self.up(norm(tokens)).mT.unflatten(2, (height, -1))
         h = F.pixel_shuffle(h, 2).contiguous(memory_format=torch.channels_last)
@@ -170,6 +187,14 @@ class UViT(nn.Module):
         h = self.half_maps(h, conditions).permute(0, 3, 1, 2)
         h = self.decode(h, embedding)
         return F.pixel_shuffle(self.head(F.relu(channel_norm(h))), 2)
+
+    def _context(self, conditions: Conditions) -> Context | None:
+        """What the image's tokens attend to beside each other; None where no condition is a set."""
+        parts = [tokens(conditions[name]) for name, tokens in self.attended.items()]
+        if not parts:
+            return None
+        tokens, said = (torch.cat(each, dim=1) for each in zip(*parts, strict=True))
+        return Context(tokens, said)
 
     def hidden_matrices(self) -> list[nn.Parameter]:
         """The weights between hidden layers, for Muon; embeddings, stem and head are not among them."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from marmor.base.conditions import ClassLabel, Kinds
+from marmor.base.conditions import ClassLabel, Kinds, ObjectSet
 from marmor.base.errors import UserError
 from marmor.data import CLASS
 from marmor.diffusion import (
@@ -18,6 +18,7 @@ from marmor.diffusion import (
     UniformSteps,
     VelocityPrediction,
     cosine_betas,
+    linear_betas,
     script_betas,
 )
 from marmor.networks.context_unet import ContextUnet
@@ -130,8 +131,6 @@ SMALLEST = 7
 
 def unet_shape(shape: Shape, kinds: Kinds) -> UNetShape:
     """A U-Net that a CPU can train: 32, 64, 128, 128, … channels, attention at sides up to 16."""
-    if sets := [name for name, kind in kinds.items() if not isinstance(kind, ClassLabel)]:
-        raise UserError(f"--network unet knows classes only, not sets of {sets[0]}; take uvit.")
     channels, side, _ = shape
     sides = [side]
     while sides[-1] % 2 == 0 and sides[-1] // 2 >= SMALLEST:
@@ -140,9 +139,30 @@ def unet_shape(shape: Shape, kinds: Kinds) -> UNetShape:
         channels=channels,
         widths=tuple(min(32 * 2**level, 128) for level in range(len(sides))),
         attention=tuple(each <= 16 for each in sides),
-        classes={name: kind.size for name, kind in kinds.items()},
+        classes=_sizes(kinds, ClassLabel),
+        sets=_sizes(kinds, ObjectSet),
         groups=8,
     )
+
+
+def _sizes(kinds: Kinds, of: type[ClassLabel] | type[ObjectSet]) -> dict[str, int]:
+    return {name: kind.size for name, kind in kinds.items() if isinstance(kind, of)}
+
+
+def _report_unet(shape: Shape, kinds: Kinds) -> Denoiser:
+    if shape[1] % 16:
+        raise UserError(
+            f"--network report-unet takes sides that are multiples of 16, not {shape[1]}."
+        )
+    parts = UNetShape(
+        channels=shape[0],
+        widths=(64, 128, 256, 256),
+        attention=tuple(shape[1] // 2**level <= 32 for level in range(4)),
+        blocks=1,
+        classes=_sizes(kinds, ClassLabel),
+        sets=_sizes(kinds, ObjectSet),
+    )
+    return Denoiser(InSteps(UNet(parts), TABLE), linear_betas(TABLE), NoisePrediction(), kinds)
 
 
 def _unet(shape: Shape, kinds: Kinds) -> Denoiser:
@@ -193,6 +213,24 @@ DESIGNS: dict[str, Design] = {
             "dpm-solver++", 15, spacing="trailing", guided_from=0.0, start=1.0, clip=None
         ),
         weighting=MinSnr(),
+    ),
+    # The report's: 64-128-256 with attention at sides 32, 16 and 8, noise along 1000 linear betas, w = 2.
+    "report-unet": Design(
+        build=_report_unet,
+        optimizers=lambda denoiser: adam(denoiser, 3e-4),
+        rate=lambda progress: 1.0,
+        times=UniformSteps(TABLE),
+        batch_size=32,
+        ema=0.995,
+        drawing=Drawing(
+            "dpm-solver++",
+            15,
+            spacing="trailing",
+            guidance=3.0,
+            guided_from=0.0,
+            start=1.0,
+            clip=1.0,
+        ),
     ),
     # The published recipe: T = 400, Adam 1e-4 with linear decay, batch 256, no EMA, w = 2.
     "context-unet": Design(

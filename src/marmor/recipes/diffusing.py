@@ -44,8 +44,8 @@ class DiffusionSettings:
         images: budget in images seen.
         epochs: budget in passes over the data.
         seed: everything random follows from it.
-        network: uvit (the default), unet (diffusers can load it) or context-unet (the published recipe,
-            for classes).
+        network: uvit (the default), unet (diffusers can load it), report-unet (of the report on i-CLEVR), or
+            context-unet (the published recipe, for classes).
         batch: images a step; the network's own choice when left out.
         size: side to crop and resize images to; their own when left out.
         precision: auto is bf16 where the processor has it.

@@ -274,6 +274,11 @@ def _expressible(generator: Generator) -> tuple[UNet, Discrete, str]:
         raise UserError(
             f"{generator.origin} has no counterpart in diffusers; train with --network unet for that."
         )
+    if others := sorted(set(denoiser.kinds) - {CLASS}):
+        raise UserError(
+            f"networks of diffusers know one class an image, and {generator.origin} knows "
+            f"{', '.join(others)} too; it has no counterpart there."
+        )
     if (
         drawing.spacing not in SHARED.get(drawing.solver, ())
         or drawing.clip is not None
