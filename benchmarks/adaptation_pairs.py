@@ -17,7 +17,8 @@ from typing import Literal
 import tyro
 
 from marmor.recipes.adapt import results_in
-from marmor.recipes.adapt_page import rows_of, show_table
+from marmor.recipes.adapt_page import COLUMNS, rows_of
+from marmor.recipes.tables import show_table
 from marmor.training import RunFolder
 
 PairName = Literal["usps", "house-numbers", "mnist-m", "carried-over"]
@@ -79,7 +80,8 @@ def main(
     for name in pairs:
         found = [results_in(RunFolder(folder(out, name, seed))) for seed in range(seeds)]
         print(f"{name}: {every[name][0]} → {every[name][1]}, seeds 0 to {seeds - 1}")
-        show_table(rows_of([result for results in found for result in results]), out / name)
+        rows = rows_of([result for results in found for result in results])
+        show_table(COLUMNS, [row.cells() for row in rows], out / name)
 
 
 def folder(out: Path, pair: PairName, seed: int) -> Path:

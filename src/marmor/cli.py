@@ -31,6 +31,7 @@ from marmor.recipes import (
     running,
     scene_judge,
     scene_scoring,
+    study,
 )
 from marmor.recipes import ddim as ddim_recipe
 from marmor.recipes import demo as demo_recipe
@@ -101,6 +102,14 @@ def train_iclevr(settings: Annotated[iclevr.ScenesSettings, arg(name="")]) -> No
     console.print(
         f"trained: {run.path}; draw from it: marmor sample {run.path} --spec LIST --out DIR"
     )
+
+
+def study_iclevr(settings: Annotated[study.StudySettings, arg(name="")]) -> None:
+    """Compare ways to embed, predict, average and draw sets of objects, at equal budget, in one table.
+
+    Example: marmor study iclevr --data scenes --run runs/study --minutes 10
+    """
+    study.study(settings)
 
 
 def train_judge(settings: Annotated[judge.JudgeSettings, arg(name="")]) -> None:
@@ -555,7 +564,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "grid": grid,
         "strip": strip,
     },
-    "measure": {"score": score, "predict": predict, "report": report},
+    "measure": {"study iclevr": study_iclevr, "score": score, "predict": predict, "report": report},
     "share": {"export": export},
 }
 

@@ -204,7 +204,7 @@ def test_classes_that_are_exchanged_are_seen_by_agreement_alone(files, tmp_path,
     [result] = study.of("exchanging")
     assert "classes of the target have been exchanged" in result.retreats[0]["why"]
     part = adapt.part_of(study.run, "exchanging", 0)
-    assert part.history()[-1]["agreement"] > 0.7
+    assert part.history()[-1]["agreement"] > 0.6
 
 
 def test_the_command_writes_table_pictures_page_and_predictions(files, tmp_path, capsys):

@@ -8,7 +8,7 @@ LEARNED = 0.5
 """Source accuracy from which on uneven predictions are collapse, not a beginning."""
 LATE = 0.5
 """Progress from which on the source should be read nearly as well as without adaptation."""
-LEAST_AGREEMENT = 0.7
+LEAST_AGREEMENT = 0.6
 """Of the answers that the unadapted network is surest of: below it, classes have been turned around."""
 READ_AGAIN = 0.95
 """Of the unadapted source accuracy: from it on the network has learned enough to be compared so."""

@@ -8,11 +8,9 @@ from typing import Any
 
 import torch
 from PIL import Image
-from rich.table import Table as Lines
 from torch import Tensor
 
-from marmor.base.files import write_csv, write_json, write_text
-from marmor.base.progress import console
+from marmor.base.files import write_json
 from marmor.data import ImageSet
 from marmor.figures import (
     Picture,
@@ -30,6 +28,7 @@ from marmor.metrics import Mean, agreement, mean, share
 from marmor.recipes import adapting
 from marmor.recipes.adapt import Result, Study, chosen_of, part_of
 from marmor.recipes.plans import SOURCE_ONLY, TARGET_ONLY
+from marmor.recipes.tables import show_table
 
 POINTS = 500
 """Images of each domain in a picture of features."""
@@ -75,26 +74,13 @@ def tell(study: Study) -> Path:
     """Prints and writes everything that is said of a finished study; returns the page."""
     path = study.run.path
     rows = rows_of(study.results)
-    show_table(rows, path)
+    show_table(COLUMNS, [row.cells() for row in rows], path)
     write_json(path / "summary.json", figures_of(study, rows))
     images = pictures(study)
     for name, image in images.items():
         save_png(image, path / "figures" / f"{name}.png")
     write(page(study, rows, images), path / "report.html")
     return path / "report.html"
-
-
-def show_table(rows: list[Row], path: Path) -> None:
-    """Prints the table and writes it as table.csv and table.txt."""
-    shown = Lines(*COLUMNS, box=None)
-    for row in rows:
-        shown.add_row(*row.cells())
-    console.print(shown)
-    cells = [list(COLUMNS), *(row.cells() for row in rows)]
-    write_csv(path / "table.csv", cells)
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells]
-    write_text(path / "table.txt", "\n".join(line.rstrip() for line in lines) + "\n")
 
 
 def rows_of(results: Sequence[Result]) -> list[Row]:

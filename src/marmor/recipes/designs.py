@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from marmor.base.conditions import ClassLabel, Kinds, ObjectSet
@@ -10,10 +11,13 @@ from marmor.data import CLASS
 from marmor.diffusion import (
     Denoiser,
     Flow,
+    FlowPrediction,
+    ImagePrediction,
     LogitNormal,
     MinSnr,
     NoisePrediction,
     PreconditionedPrediction,
+    Prediction,
     TimeSampling,
     UniformSteps,
     VelocityPrediction,
@@ -113,8 +117,15 @@ def fading_guidance(images: int) -> float:
     return round(1 + min(3.2 * (max(images, 1) / 50_000) ** -0.55, 3.0), 1)
 
 
-def _uvit(shape: Shape, kinds: Kinds) -> Denoiser:
-    return Denoiser(UViT(shape, kinds), Flow(), PreconditionedPrediction(), kinds)
+def _uvit(
+    shape: Shape,
+    kinds: Kinds,
+    prediction: Prediction | None = None,
+    depth: int = 0,
+    attends: bool = True,
+) -> Denoiser:
+    network = UViT(shape, kinds, depth=depth, attends=attends)
+    return Denoiser(network, Flow(), prediction or PreconditionedPrediction(), kinds)
 
 
 def _uvit_optimizers(denoiser: Denoiser) -> Optimizers:
@@ -190,17 +201,19 @@ def as_published(network: ContextUnet) -> Denoiser:
     return Denoiser(network, script_betas(PUBLISHED_STEPS), NoisePrediction(), kinds)
 
 
+UVIT = Design(
+    build=_uvit,
+    optimizers=_uvit_optimizers,
+    rate=warmup_then_linear,
+    times=LogitNormal(std=0.75),
+    batch_size=64,
+    ema=0.995,
+    drawing=Drawing(),
+    guidance=fading_guidance,
+)
+
 DESIGNS: dict[str, Design] = {
-    "uvit": Design(
-        build=_uvit,
-        optimizers=_uvit_optimizers,
-        rate=warmup_then_linear,
-        times=LogitNormal(std=0.75),
-        batch_size=64,
-        ema=0.995,
-        drawing=Drawing(),
-        guidance=fading_guidance,
-    ),
+    "uvit": UVIT,
     # What diffusers can load: velocity along a table of 1000 steps, min-SNR weighting.
     "unet": Design(
         build=_unet,
@@ -246,3 +259,12 @@ DESIGNS: dict[str, Design] = {
         ),
     ),
 }
+
+VARIATIONS = {
+    **{f"summed-{depth}": partial(_uvit, depth=depth, attends=False) for depth in range(3)},
+    "velocity": partial(_uvit, prediction=FlowPrediction()),
+    "image": partial(_uvit, prediction=ImagePrediction()),
+    "noise": partial(_uvit, prediction=NoisePrediction()),
+}
+"""What a study compares a UViT with: sets of objects as one summed vector, and what its output means."""
+DESIGNS |= {f"uvit-{name}": replace(UVIT, build=build) for name, build in VARIATIONS.items()}

@@ -48,7 +48,7 @@ def train(settings: ScenesSettings) -> RunFolder:
         raise UserError(
             f"--size must be a multiple of {STRIDE} from {SMALLEST_SIDE} on, not {settings.size}."
         )
-    data = _load(settings)
+    data = load(settings)
     judge = find_object_judge(settings.judge, data.vocabulary[SHOWS])
     run = begin(RECIPE, settings, data)
     fit_model(run, settings, data, _probe(settings, data, judge))
@@ -58,13 +58,14 @@ def train(settings: ScenesSettings) -> RunFolder:
 def resume(run: RunFolder) -> None:
     """Goes on with an interrupted run to the end of its budget."""
     settings = ScenesSettings(**{**run.config["settings"]["asked"], "run": run.path})
-    data = _load(settings)
+    data = load(settings)
     check_same_images(run, data)
     judge = find_object_judge(settings.judge, data.vocabulary[SHOWS])
     fit_model(run, settings, data, _probe(settings, data, judge))
 
 
-def _load(settings: ScenesSettings) -> ImageSet:
+def load(settings: ScenesSettings) -> ImageSet:
+    """The pictures to train on, in colour."""
     return read_scenes(Path(settings.data), settings.size).colour()
 
 

@@ -18,7 +18,17 @@ from marmor.data import (
     require_classes,
 )
 from marmor.figures import confusion, grid, save_png
-from marmor.recipes import adapt, adapt_page, digits, domains, faces, iclevr, judge, scene_judge
+from marmor.recipes import (
+    adapt,
+    adapt_page,
+    digits,
+    domains,
+    faces,
+    iclevr,
+    judge,
+    scene_judge,
+    study,
+)
 from marmor.recipes.folders import PRETRAINED, pretrained
 from marmor.recipes.models import load_judge
 from marmor.recipes.scoring import (
@@ -36,10 +46,13 @@ RESUME: dict[str, Callable[[RunFolder], object]] = {
     domains.RECIPE: domains.resume,
     faces.RECIPE: faces.resume,
     iclevr.RECIPE: iclevr.resume,
+    study.RECIPE: study.resume,
     judge.RECIPE: judge.resume,
     scene_judge.RECIPE: scene_judge.resume,
     adapt.RECIPE: lambda run: adapt_page.tell(adapt.resume(run)),
 }
+COMMANDS = {adapt.RECIPE: "adapt", study.RECIPE: "study iclevr"}
+"""Of recipes that are no training of one model."""
 SHEET = 100
 
 
@@ -56,7 +69,7 @@ def list_everything(runs: Path) -> None:
     """Prints recipes, embedded data, shipped weights and the runs below a folder."""
     table = Table("kind", "name", "what", box=None)
     for name in RESUME:
-        command = name if name == adapt.RECIPE else f"train {name}"
+        command = COMMANDS.get(name, f"train {name}")
         table.add_row("recipe", name, f"marmor {command} --help")
     for name in EMBEDDED:
         table.add_row("data", name, f"marmor data show {name}")
