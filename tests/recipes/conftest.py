@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from marmor.cli import main
 from marmor.data import ImageSet, write_splits
 from marmor.recipes import digits, judge
 
@@ -40,4 +41,21 @@ def run(data: Path, judge_run: Path, tmp_path_factory: pytest.TempPathFactory) -
         data=str(data), run=path, steps=160, batch=16, judge=str(judge_run), precision="fp32"
     )
     digits.train(settings)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in i-CLEVR's layout, 36 pictures of 16×16."""
+    path = tmp_path_factory.mktemp("scenes") / "scenes"
+    main(["data", "make", "scenes", "--count", "12", "--size", "16", "--out", str(path)])
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_scene_judge(tiny_scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A judge of them that has learned next to nothing."""
+    path = tmp_path_factory.mktemp("runs") / "judge"
+    words = ["--network", "small", "--size", "16", "--steps", "3", "--run", str(path)]
+    main(["train", "scene-judge", "--data", str(tiny_scenes), *words])
     return path

@@ -16,25 +16,12 @@ from marmor.training import RunFolder
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("scenes") / "scenes"
-    main(["data", "make", "scenes", "--count", "12", "--size", "32", "--out", str(path)])
-    return path
-
-
-@pytest.fixture(scope="module")
-def judge(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("runs") / "judge"
-    words = ["--network", "small", "--size", "32", "--steps", "3", "--run", str(path)]
-    main(["train", "scene-judge", "--data", str(scenes), *words])
-    return path
-
-
-@pytest.fixture(scope="module")
-def model(scenes: Path, judge: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(
+    tiny_scenes: Path, tiny_scene_judge: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     path = tmp_path_factory.mktemp("runs") / "scenes"
-    words = ["--size", "32", "--steps", "6", "--batch", "4", "--judge", str(judge)]
-    main(["train", "iclevr", "--data", str(scenes), "--run", str(path), *words])
+    words = ["--size", "16", "--steps", "6", "--batch", "4", "--judge", str(tiny_scene_judge)]
+    main(["train", "iclevr", "--data", str(tiny_scenes), "--run", str(path), *words])
     return path
 
 
@@ -57,7 +44,7 @@ def test_a_list_is_drawn_in_its_order(model: Path, spec: Path, tmp_path: Path) -
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["0.png", "1.png", "2.png"]
     with Image.open(tmp_path / "out" / "0.png") as image:
-        assert image.size == (32, 32)
+        assert image.size == (16, 16)
     assert (tmp_path / "out" / "0.png").read_bytes() != (tmp_path / "out" / "2.png").read_bytes()
     generator = load_generator(str(model))
     rows = torch.stack([ask.said[SHOWS] for ask in asked(generator, 1, spec=spec)])
@@ -85,14 +72,21 @@ def test_a_grid_and_a_strip_of_scenes(model: Path, spec: Path, tmp_path: Path) -
     objects = ["--objects", "red sphere, cyan cylinder, cyan cube"]
     main(["strip", str(model), *objects, "--frames", "8", "--out", str(tmp_path / "s.png")])
     with Image.open(tmp_path / "g.png") as grid, Image.open(tmp_path / "s.png") as strip:
-        assert grid.height > 32 * 2
-        assert strip.width > 32 * 8
+        assert grid.height > 16 * 2
+        assert strip.width > 16 * 8
 
 
 def test_a_model_is_scored_over_seeds_and_a_folder_once(
-    model: Path, judge: Path, spec: Path, tmp_path: Path
+    model: Path, tiny_scene_judge: Path, spec: Path, tmp_path: Path
 ) -> None:
-    words = ["--spec", str(spec), "--judge", str(judge), "--out", str(tmp_path / "scores")]
+    words = [
+        "--spec",
+        str(spec),
+        "--judge",
+        str(tiny_scene_judge),
+        "--out",
+        str(tmp_path / "scores"),
+    ]
     main(["score", str(model), *words, "--seeds", "3"])
     figures = json.loads((tmp_path / "scores" / "summary.json").read_text())
     assert figures["seeds"] == figures["pictures"] == 3
@@ -105,7 +99,7 @@ def test_a_model_is_scored_over_seeds_and_a_folder_once(
 
 
 def test_what_cannot_be_asked(
-    model: Path, judge: Path, run: Path, spec: Path, tmp_path: Path
+    model: Path, tiny_scene_judge: Path, run: Path, spec: Path, tmp_path: Path
 ) -> None:
     generator, classes = load_generator(str(model)), load_generator(str(run))
     with pytest.raises(
@@ -124,7 +118,7 @@ def test_what_cannot_be_asked(
     main(["sample", str(model), "--spec", str(spec), "--out", str(drawn)])
     (drawn / "1.png").unlink()
     with pytest.raises(SystemExit, match="2"):
-        main(["score", str(drawn), "--spec", str(spec), "--judge", str(judge)])
+        main(["score", str(drawn), "--spec", str(spec), "--judge", str(tiny_scene_judge)])
 
 
 @pytest.mark.parametrize(

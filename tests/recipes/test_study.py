@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,20 +18,13 @@ from marmor.recipes.wishes import Wishes
 from marmor.training import RunFolder
 
 
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("scenes") / "scenes"
-    main(["data", "make", "scenes", "--count", "10", "--size", "16", "--out", str(path)])
+@pytest.fixture
+def scenes(tiny_scenes: Path, tmp_path: Path) -> Path:
+    """The same with short lists."""
+    path = tmp_path / "scenes"
+    shutil.copytree(tiny_scenes, path)
     for name in study.LISTS:
         (path / f"{name}.json").write_text('[["red cube"], ["blue sphere", "gray cube"]]')
-    return path
-
-
-@pytest.fixture(scope="module")
-def judge(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("runs") / "judge"
-    words = ["--network", "small", "--size", "16", "--steps", "3", "--run", str(path)]
-    main(["train", "scene-judge", "--data", str(scenes), *words])
     return path
 
 
@@ -45,12 +39,12 @@ FEW = (
 
 
 def test_everything_is_trained_drawn_compared_and_goes_on(
-    scenes: Path, judge: Path, tmp_path: Path, monkeypatch
+    scenes: Path, tiny_scene_judge: Path, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setattr(study, "VARIATIONS", FEW)
     run = tmp_path / "study"
     words = ["--data", str(scenes), "--size", "16", "--steps", "4", "--seeds", "2"]
-    main(["study", "iclevr", *words, "--judge", str(judge), "--run", str(run)])
+    main(["study", "iclevr", *words, "--judge", str(tiny_scene_judge), "--run", str(run)])
     rows = list(csv.DictReader((run / "table.csv").open()))
     assert [row["answer"] for row in rows] == [variation.answer for variation in FEW]
     assert [row["that is"] == "the first" for row in rows] == [True, False] * 3
