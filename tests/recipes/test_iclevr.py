@@ -10,6 +10,7 @@ from PIL import Image
 from marmor.base.errors import UserError
 from marmor.cli import main
 from marmor.data import SHOWS
+from marmor.recipes import scene_reporting
 from marmor.recipes.asking import ask_objects, ask_scenes, asked
 from marmor.recipes.models import load_generator
 from marmor.training import RunFolder
@@ -96,6 +97,23 @@ def test_a_model_is_scored_over_seeds_and_a_folder_once(
     main(["sample", str(model), "--spec", str(spec), "--out", str(tmp_path / "drawn")])
     main(["score", str(tmp_path / "drawn"), *words])
     assert 0 <= json.loads((tmp_path / "scores" / "summary.json").read_text())["objects.found"] <= 1
+
+
+def test_the_page_shows_every_list_and_what_a_judge_finds(
+    model: Path, tiny_scene_judge: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(scene_reporting, "SEEDS", 2)
+    main(["report", str(model), "--judge", str(tiny_scene_judge)])
+    figures = json.loads((model / "summary.json").read_text())
+    for name in ("test", "new_test"):
+        key = f"{name}.objects.found"
+        assert figures[f"{key}.low"] <= figures[key] <= figures[f"{key}.high"]
+        assert len(list((model / "samples" / name).glob("*.png"))) == 32
+    pictures = {path.name for path in (model / "figures").glob("*.png")}
+    assert {"grid-test.png", "grid-new_test.png", "process.png", "accuracy.png"} <= pictures
+    page = (model / "report.html").read_text()
+    assert "Drawn: new_test.json" in page
+    assert "red sphere, cyan cylinder, cyan cube" in page
 
 
 def test_what_cannot_be_asked(

@@ -14,6 +14,8 @@ from marmor.recipes.folders import note_of
 from marmor.recipes.generators import Generator
 from marmor.recipes.models import LoadedJudge
 from marmor.recipes.references import references_of
+from marmor.recipes.scene_reporting import Scenes, sections
+from marmor.recipes.scene_reporting import cards as scene_cards
 from marmor.recipes.scoring import Distance, percent
 from marmor.recipes.training_images import specs_of
 from marmor.training import RunFolder
@@ -43,6 +45,7 @@ class Findings:
         searched: training images among which the nearest were looked for.
         faces: how often a face is found; None for other pictures than faces.
         beside: another generator whose grid is shown too.
+        scenes: what is told of a model of scenes, in place of what judges of classes say.
     """
 
     run: RunFolder
@@ -54,20 +57,25 @@ class Findings:
     searched: int = 0
     faces: FaceShares | None = None
     beside: str | None = None
+    scenes: Scenes | None = None
 
 
 def page(found: Findings) -> Report:
     """The page of a run."""
-    what = "images on request" if found.generator.class_names else "images out of noise"
+    what = "images on request" if found.generator.vocabulary else "images out of noise"
+    how = f"Drawn with {found.generator.drawing.solver}, {found.generator.drawing.steps} steps"
+    if found.scenes is not None:
+        guided = f"{how}, guidance {found.generator.drawing.guidance:g}."
+        first = [*sections(found.scenes, guided), _likeness_section(found)]
+    else:
+        first = [_drawn_section(found), _judged_section(found)]
     return Report(
         title=f"{found.run.path.name}: {what}",
         lead=_lead(found),
         headline=_headline(found),
-        sections=[_drawn_section(found), _judged_section(found), _training_section(found)],
+        sections=[*first, _training_section(found)],
         facts=_facts(found),
-        commands=_commands(
-            found.run, found.figures["sample.seed"], found.figures["sample.per_class"]
-        ),
+        commands=_commands(found.run, found.figures),
         files=_files(found.run),
         references=_references(found),
     )
@@ -90,6 +98,8 @@ def _headline(found: Findings) -> list[tuple[str, str, str]]:
         for domain, measured in found.measured.items()
         for card in _judge_cards(domain, measured)
     ]
+    if found.scenes is not None:
+        cards += scene_cards(found.scenes)
     if found.faces is not None:
         faces = found.faces
         note = (
@@ -223,16 +233,22 @@ def _judged_section(found: Findings) -> Section:
                 images[of("confusion", domain)],
             ),
         ]
-    items.append(
-        Picture(
-            "Nearest training images",
-            f"Generated images at the left, beside those nearest in pixels of {found.searched:,} training "
-            "images: a model that copies would show the same picture twice.",
-            "Generated images beside their nearest training images.",
-            images["neighbours"],
-        )
-    )
+    items.append(_neighbours(found))
     return Section("What a judge reads" if found.generator.class_names else "Measured", lead, items)
+
+
+def _likeness_section(found: Findings) -> Section:
+    return Section("Does it copy?", "", [_neighbours(found)])
+
+
+def _neighbours(found: Findings) -> Picture:
+    return Picture(
+        "Nearest training images",
+        f"Generated images at the left, beside those nearest in pixels of {found.searched:,} training "
+        "images: a model that copies would show the same picture twice.",
+        "Generated images beside their nearest training images.",
+        found.images["neighbours"],
+    )
 
 
 def _training_section(found: Findings) -> Section:
@@ -285,16 +301,23 @@ def _facts(found: Findings) -> dict[str, str | int | float]:
         "network": asked["network"],
         "seed of training": asked["seed"],
         "seed of the images": found.figures["sample.seed"],
-        "judge": ", ".join(dict.fromkeys(it.reader.origin for it in found.measured.values()))
-        or "none",
+        "judge": _who_reads(found),
         "processor": machine["processor"],
         "threads": machine["threads"],
         "packages": ", ".join(f"{name} {number}" for name, number in machine["packages"].items()),
     }
 
 
-def _commands(run: RunFolder, seed: int, count: int) -> list[str]:
-    drawing = ["--seed", str(seed), "--per-class", str(count)]
+def _who_reads(found: Findings) -> str:
+    if found.scenes is not None and found.scenes.judge is not None:
+        return found.scenes.judge.origin
+    return ", ".join(dict.fromkeys(it.reader.origin for it in found.measured.values())) or "none"
+
+
+def _commands(run: RunFolder, figures: dict[str, Any]) -> list[str]:
+    drawing = ["--seed", str(figures["sample.seed"])]
+    if "sample.per_class" in figures:
+        drawing += ["--per-class", str(figures["sample.per_class"])]
     asked = run.config["settings"]["asked"]
     given = {key: value for key, value in asked.items() if value not in (None, []) or key == "size"}
     words = [word for key, value in given.items() for word in _option(key, value)]

@@ -14,7 +14,7 @@ from marmor.base.files import write_json, write_text
 from marmor.base.pixels import to_unit
 from marmor.base.progress import console
 from marmor.base.seeds import torch_stream
-from marmor.data import DOMAIN
+from marmor.data import DOMAIN, SHOWS
 from marmor.figures import (
     bars,
     confusion,
@@ -34,6 +34,7 @@ from marmor.recipes.generators import EVERYWHERE, Generator
 from marmor.recipes.models import LoadedJudge, find_judges, load_generator
 from marmor.recipes.page import Findings, Measured, of, page
 from marmor.recipes.pictures import class_grid, process_strip
+from marmor.recipes.scene_reporting import draw_lists_of
 from marmor.recipes.scoring import (
     accuracy,
     distance_figures,
@@ -44,6 +45,8 @@ from marmor.recipes.scoring import (
 from marmor.recipes.training_images import images_of, specs_of
 from marmor.training import RunFolder
 
+PROBED = {"judge.accuracy": "% read right", "objects.found": "% of objects found"}
+"""What milestones log, and how it is called in a picture."""
 GRID_COLUMNS = 10
 NEIGHBOURS_OF = 6
 NEIGHBOURS = 4
@@ -71,18 +74,19 @@ def report(
     """
     run = RunFolder.open(path, *DRAWING_RECIPES)
     generator = load_generator(str(path))
-    if judge is not None and not generator.class_names:
-        raise UserError(f"{path} draws no classes, so no judge can read them; leave --judge out.")
     if real is not None and run.recipe != faces_recipe.RECIPE:
         raise UserError(f"--real is for runs of faces; {path} is measured on its own test split.")
+    if SHOWS in generator.vocabulary:
+        return _report_scenes(run, generator, judge, seed)
+    if judge is not None and not generator.class_names:
+        raise UserError(f"{path} draws no classes, so no judge can read them; leave --judge out.")
     readers = find_judges(judge, generator.vocabulary)
     others = _real_faces(run, real, generator.image_shape[1])
     started = time.perf_counter()
     asks = ask_classes(generator, per_class)
     drawn = draw_with_bar(generator, asks, seed, "auto")
     seconds = time.perf_counter() - started
-    for earlier in (*path.glob("samples/*.png"), *path.glob("figures/*.png")):
-        earlier.unlink()
+    _clear(path)
     write_images(drawn, path / "samples")
 
     measured = {
@@ -94,18 +98,45 @@ def report(
     faces = face_shares(torch.stack([item.image for item in drawn]), others) if others else None
     figures = _figures(run, generator, drawn, seconds, measured, faces)
     figures |= {"sample.seed": seed, "sample.per_class": per_class}
-    write_json(path / "summary.json", figures)
     images = _pictures(run, generator, drawn, seed, measured)
     images["neighbours"], searched = _neighbours(run, drawn)
     if beside is not None:
         images["beside"] = _beside(beside, seed)
-    for name, image in images.items():
-        save_png(image, path / "figures" / f"{name}.png")
     network = _model_summary(generator)
-    write_text(path / "figures" / "model.txt", network + "\n")
-    found = Findings(run, generator, figures, images, network, measured, searched, faces, beside)
+    return _publish(
+        Findings(run, generator, figures, images, network, measured, searched, faces, beside)
+    )
+
+
+def _report_scenes(run: RunFolder, generator: Generator, judge: str | None, seed: int) -> Path:
+    """The same for a model of sets of objects, which is asked for by lists."""
+    scenes = draw_lists_of(run, generator, judge, seed)
+    _clear(run.path)
+    for name, drawn in scenes.drawn.items():
+        write_images(drawn, run.path / "samples" / name)
+    figures = _trained(run, generator) | scenes.figures | {"sample.seed": seed}
+    first = next(iter(scenes.drawn.values()))
+    neighbours, searched = _neighbours(run, first)
+    images = scenes.images | _training_curves(run) | {"neighbours": neighbours}
+    network = _model_summary(generator)
+    return _publish(Findings(run, generator, figures, images, network, {}, searched, scenes=scenes))
+
+
+def _publish(found: Findings) -> Path:
+    """Writes figures, pictures and the page."""
+    path = found.run.path
+    write_json(path / "summary.json", found.figures)
+    for name, image in found.images.items():
+        save_png(image, path / "figures" / f"{name}.png")
+    write_text(path / "figures" / "model.txt", found.network + "\n")
     write(page(found), path / "report.html")
     return path / "report.html"
+
+
+def _clear(path: Path) -> None:
+    """Removes what an earlier report drew."""
+    for earlier in (*path.glob("samples/**/*.png"), *path.glob("figures/*.png")):
+        earlier.unlink()
 
 
 def _real_faces(run: RunFolder, real: str | None, side: int) -> RealFaces | None:
@@ -160,9 +191,21 @@ def _figures(
     faces: FaceShares | None,
 ) -> dict[str, Any]:
     """summary.json: flat figures under dotted names."""
+    figures = _trained(run, generator) | {"sample.seconds": seconds, "sample.images": len(drawn)}
+    if faces is not None:
+        figures |= faces.figures()
+    for domain, found in measured.items():
+        prefix = f"{domain}." if domain else ""
+        figures |= {prefix + name: value for name, value in _judged(found).items()}
+    if measured and EVERYWHERE not in measured:
+        shares = [found.agreement.overall.value for found in measured.values()]
+        figures["judge.accuracy"] = sum(shares) / len(shares)
+    return figures
+
+
+def _trained(run: RunFolder, generator: Generator) -> dict[str, Any]:
+    """What a run took, and what its model takes."""
     figures: dict[str, Any] = {
-        "sample.seconds": seconds,
-        "sample.images": len(drawn),
         "sample.calls": generator.drawing.steps,
         "model.parameters": sum(p.numel() for p in generator.denoiser.parameters()),
     }
@@ -175,14 +218,6 @@ def _figures(
             "train.images_per_second": last["images"] / last["seconds"],
             "train.loss": last["loss"],
         }
-    if faces is not None:
-        figures |= faces.figures()
-    for domain, found in measured.items():
-        prefix = f"{domain}." if domain else ""
-        figures |= {prefix + name: value for name, value in _judged(found).items()}
-    if measured and EVERYWHERE not in measured:
-        shares = [found.agreement.overall.value for found in measured.values()]
-        figures["judge.accuracy"] = sum(shares) / len(shares)
     return figures
 
 
@@ -206,22 +241,30 @@ def _pictures(
         shown = [item for item in its if item.ask.number <= GRID_COLUMNS**2]
         images[of("grid", domain)] = class_grid(shown, min(GRID_COLUMNS, each))
         images[of("process", domain)] = process_strip(generator, its[0].ask, seed)
-    if history := run.history():
-        minutes = [line["seconds"] / 60 for line in history]
-        losses = [line["loss"] for line in history]
-        series = {"loss": (minutes, losses)}
-        images["loss"] = curves(series, "minutes of training", "loss", "Loss", logy=True)
-    probed = [line for line in history if "judge.accuracy" in line]
-    if probed:
-        read_right = [100 * line["judge.accuracy"] for line in probed]
-        series = {"accuracy": ([line["seconds"] / 60 for line in probed], read_right)}
-        images["accuracy"] = curves(series, "minutes of training", "% read right", "Accuracy")
+    images |= _training_curves(run)
     for domain, found in measured.items():
         names, result = found.reader.class_names, found.agreement
         shares = [(part.value, part.low, part.high) for part in result.per_class]
         title = "Read as asked, by class (95 % intervals)"
         images[of("classes", domain)] = bars(names, shares, title)
         images[of("confusion", domain)] = confusion(result.confusion, names, "Asked and read")
+    return images
+
+
+def _training_curves(run: RunFolder) -> dict[str, Image.Image]:
+    """The loss, and what judges said at milestones, over minutes."""
+    images: dict[str, Image.Image] = {}
+    history = run.history()
+    if history:
+        minutes = [line["seconds"] / 60 for line in history]
+        series = {"loss": (minutes, [line["loss"] for line in history])}
+        images["loss"] = curves(series, "minutes of training", "loss", "Loss", logy=True)
+    for figure, words in PROBED.items():
+        probed = [line for line in history if figure in line]
+        if probed:
+            shares = [100 * line[figure] for line in probed]
+            series = {"accuracy": ([line["seconds"] / 60 for line in probed], shares)}
+            images["accuracy"] = curves(series, "minutes of training", words, "Accuracy")
     return images
 
 

@@ -1,0 +1,157 @@
+"""From a trained model of scenes to a page: grids of its lists, what a judge finds, how it was trained."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from marmor.base.errors import UserError
+from marmor.data import SHOWS, read_requests
+from marmor.figures import Picture, Section, Table, Text
+from marmor.metrics import ObjectScores
+from marmor.recipes.asking import Ask, ask_objects, ask_scenes
+from marmor.recipes.drawing import Drawn, as_images, draw_with_bar
+from marmor.recipes.generators import Generator
+from marmor.recipes.object_judging import LoadedObjectJudge, find_object_judge, scores_of
+from marmor.recipes.pictures import class_grid, process_strip
+from marmor.recipes.scene_scoring import SEEDS, over_seeds
+from marmor.training import RunFolder
+
+LISTS = ("test", "new_test")
+COLUMNS = 8
+FRAMES = 8
+STRIP = "red sphere, cyan cylinder, cyan cube"
+"""What the strip shows, where the model knows it."""
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """What a page tells of a model of scenes.
+
+    Args:
+        drawn: the first pictures of each list.
+        figures: for summary.json: scores of each list under its name, and what drawing took.
+        images: grids and the strip, by name.
+        judge: who read them; None where none knows the objects.
+        strip: what the strip shows.
+    """
+
+    drawn: dict[str, list[Drawn]]
+    figures: dict[str, Any]
+    images: dict[str, Image.Image]
+    judge: LoadedObjectJudge | None
+    strip: str
+
+
+def draw_lists_of(
+    run: RunFolder, generator: Generator, judge_spec: str | None, seed: int
+) -> Scenes:
+    """Draws the lists that lie beside the training pictures, and scores them over many seeds.
+
+    ``SEEDS`` of them, from ``seed`` on; without a judge once, and unscored. Raises UserError where there are no lists.
+    """
+    names = generator.vocabulary[SHOWS]
+    judge = find_object_judge(judge_spec, names)
+    folder = Path(run.config["settings"]["asked"]["data"])
+    requests = {
+        name: read_requests(folder / f"{name}.json", names)
+        for name in LISTS
+        if (folder / f"{name}.json").is_file()
+    }
+    if not requests:
+        raise UserError(
+            f"{folder} has neither test.json nor new_test.json; put a list of sets of objects there."
+        )
+    drawn: dict[str, list[Drawn]] = {}
+    figures: dict[str, Any] = {}
+    began, count = time.perf_counter(), 0
+    for name, asked in requests.items():
+        scores: list[ObjectScores] = []
+        asks = ask_scenes(generator, asked)
+        for number in range(seed, seed + (SEEDS if judge else 1)):
+            found = draw_with_bar(generator, asks, number, "auto")
+            count += len(found)
+            drawn.setdefault(name, found)
+            if judge is not None:
+                scores.append(scores_of(judge, as_images(found, generator)))
+        if scores:
+            figures |= {f"{name}.{key}": value for key, value in over_seeds(scores).items()}
+    figures |= {"sample.seconds": time.perf_counter() - began, "sample.images": count}
+    ask, shown = _strip(generator, drawn)
+    images = {f"grid-{name}": class_grid(found, COLUMNS) for name, found in drawn.items()}
+    images["process"] = process_strip(
+        generator, ask, seed, min(FRAMES, generator.drawing.steps + 1)
+    )
+    return Scenes(drawn, figures, images, judge, shown)
+
+
+def cards(found: Scenes) -> list[tuple[str, str, str]]:
+    """The page's headline."""
+    shown: list[tuple[str, str, str]] = []
+    for name in found.drawn if found.judge else ():
+        for key, words in (("found", "objects found"), ("exact", "exactly as asked")):
+            value, low, high = (
+                found.figures[f"{name}.objects.{key}{end}"] for end in ("", ".low", ".high")
+            )
+            interval = f"95 % interval {100 * low:.1f} to {100 * high:.1f} % over {SEEDS} draws"
+            shown.append((f"{name}: {words}", f"{100 * value:.1f} %", interval))
+    return shown
+
+
+def sections(found: Scenes, how: str) -> list[Section]:
+    """What it draws, and what a judge finds."""
+    items: list[Picture | Table | Text] = [
+        Picture(
+            f"Drawn: {name}.json",
+            "One picture for each entry of the list, in its order.",
+            f"Grid of generated scenes, {COLUMNS} a row.",
+            found.images[f"grid-{name}"],
+        )
+        for name in found.drawn
+    ]
+    items.append(
+        Picture(
+            "Carved out of noise",
+            f"{found.strip}: from noise to picture.",
+            "Frames from noise to a finished scene.",
+            found.images["process"],
+        )
+    )
+    return [Section("What it draws", how, items), _judged(found)]
+
+
+def _judged(found: Scenes) -> Section:
+    if found.judge is None:
+        lead = (
+            "No judge knows these objects, so nothing is claimed about them. Train one with `marmor train "
+            "scene-judge --data …` and pass it with --judge."
+        )
+        return Section("What a judge finds", lead)
+    lead = (
+        f"The judge {found.judge.origin} says of each object whether it is there. Found: of the objects "
+        "asked for, those among the k surest of a picture that k were asked for. Exact: pictures that show what "
+        "was asked for and nothing else. A judge errs too."
+    )
+    rows = [
+        [
+            name,
+            *(
+                f"{found.figures[f'{name}.objects.{key}']:.4f}"
+                for key in ("found", "exact", "extra")
+            ),
+        ]
+        for name in found.drawn
+    ]
+    columns = ("list", "found", "exact", "objects nobody asked for, a picture")
+    caption = f"Means over {SEEDS} draws; intervals are in summary.json."
+    return Section("What a judge finds", lead, [Table("Scores", columns, rows, caption)])
+
+
+def _strip(generator: Generator, drawn: dict[str, list[Drawn]]) -> tuple[Ask, str]:
+    names = generator.vocabulary[SHOWS]
+    if all(name.strip() in names for name in STRIP.split(",")):
+        return ask_objects(generator, STRIP), STRIP
+    ask = next(iter(drawn.values()))[0].ask
+    return ask, ", ".join(names[k] for k in ask.said[SHOWS].nonzero().flatten().tolist())
