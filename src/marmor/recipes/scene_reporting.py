@@ -50,7 +50,8 @@ def draw_lists_of(
 ) -> Scenes:
     """Draws the lists that lie beside the training pictures, and scores them over many seeds.
 
-    ``SEEDS`` of them, from ``seed`` on; without a judge once, and unscored. Raises UserError where there are no lists.
+    ``SEEDS`` of them, from ``seed`` on; without a judge once, and unscored. Raises UserError where there
+    are no lists.
     """
     names = generator.vocabulary[SHOWS]
     judge = find_object_judge(judge_spec, names)
@@ -131,8 +132,8 @@ def _judged(found: Scenes) -> Section:
         return Section("What a judge finds", lead)
     lead = (
         f"The judge {found.judge.origin} says of each object whether it is there. Found: of the objects "
-        "asked for, those among the k surest of a picture that k were asked for. Exact: pictures that show what "
-        "was asked for and nothing else. A judge errs too."
+        "asked for, those among the k surest of a picture that k were asked for. Exact: pictures that show "
+        "what was asked for and nothing else. A judge errs too."
     )
     rows = [
         [
