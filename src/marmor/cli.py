@@ -617,7 +617,7 @@ def _overview() -> str:
 
 def _line(name: str, command: Command) -> str:
     first = (command.__doc__ or "").splitlines()[0]
-    return f"  {name:<18} {first}"
+    return f"  {name:<24} {first}"
 
 
 def _generator(model: str, how: Wishes) -> Generator:

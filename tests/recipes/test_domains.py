@@ -18,6 +18,7 @@ from marmor.recipes.drawing import as_images, draw
 from marmor.recipes.models import find_judges, load_generator
 from marmor.recipes.scoring import accuracy, judge_images
 from marmor.recipes.training_images import named_spec
+from marmor.recipes.wishes import Wishes, changed
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,26 @@ def test_the_page_tells_of_each_domain(two: Path, judges: str) -> None:
     page = (two / "report.html").read_text()
     assert "Drawn: dark" in page
     assert "--hold-out dark/middle" in page
+
+
+def test_conditions_can_be_guided_apart(two: Path) -> None:
+    generator = load_generator(str(two))
+    [ask] = ask_classes(generator, 1, ["left"], {"domain": ["dark"]})
+
+    def drawn(**wishes) -> torch.Tensor:
+        drawing = replace(changed(generator.drawing, Wishes(**wishes)), guided_from=0.0)
+        [item] = draw(replace(generator, drawing=drawing), [ask], 0, "fp32")
+        return item.image.int()
+
+    plain = drawn(guidance=3.0)
+    assert torch.equal(drawn(guidance=3.0, guidance_apart="domain=3"), plain)
+    assert (drawn(guidance=3.0, guidance_apart="domain=1") - plain).abs().max() > 2
+    assert (drawn(guidance=1.0, guidance_apart="class=3") - plain).abs().max() > 2
+    with pytest.raises(UserError, match=r"unknown condition 'clas'.*'class'"):
+        drawn(guidance_apart="clas=3")
+    for wrong in ("3", "class=x", "class=1,class=2", "class=inf", ""):
+        with pytest.raises(UserError, match="NAME=SCALE"):
+            changed(generator.drawing, Wishes(guidance_apart=wrong))
 
 
 def test_a_run_goes_on(two: Path) -> None:

@@ -1,7 +1,7 @@
 """The designs that `--network NAME` can train: network, noise, optimizer, drawing."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
@@ -50,6 +50,7 @@ class Drawing:
         eta: fresh noise at each step of dpm-solver++ and ddim: 0 is none, 1 as much as DDPM.
         churn: noise added before the steps of heun and euler, S_churn of Karras et al. 2022.
         guidance: 1 is no guidance; the papers' w is guidance − 1.
+        guidance_apart: scales of single conditions, by name, in place of that one.
         guided_from: guidance acts while t is at least this, in [0, 1].
         guided_to: guidance acts while t is at most this.
         rescale: how far guided estimates get back the spread of unguided ones, in [0, 1].
@@ -68,6 +69,7 @@ class Drawing:
     eta: float = 0.0
     churn: float = 0.0
     guidance: float = 3.0
+    guidance_apart: Mapping[str, float] = field(default_factory=dict)
     guided_from: float = 0.3
     guided_to: float = 1.0
     rescale: float = 0.0

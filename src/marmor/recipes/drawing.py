@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from marmor.base.conditions import Conditions
+from marmor.base.errors import unknown_name
 from marmor.base.files import atomic, inside
 from marmor.base.pixels import to_bytes
 from marmor.base.progress import Bar, progress_bar
@@ -169,7 +170,12 @@ def bound(
         with autocast(number_format, device):
             return denoiser(x, t, conditions)
 
-    guidance = Guidance(how.guidance, how.guided_from, how.guided_to, how.rescale)
+    for name in how.guidance_apart:
+        if name not in denoiser.kinds:
+            raise unknown_name("condition", name, denoiser.kinds)
+    guidance = Guidance(
+        how.guidance, how.guided_from, how.guided_to, how.rescale, how.guidance_apart
+    )
     denoise = guide(in_precision, denoiser.kinds, guidance, denoiser.schedule)
     if how.clip is not None:
         denoise = clip(denoise, denoiser.schedule, how.clip, how.noise_follows)

@@ -59,6 +59,8 @@ class Wishes:
             variance; ddpm itself takes the large one).
         churn: noise added before steps of heun and euler, over all steps (S_churn); 0 for none.
         guidance: scale; 1 is none, the papers' w is scale − 1.
+        guidance_apart: scales of single conditions in place of that one, such as class=3,domain=1.5; what
+            each condition adds to those before it is scaled.
         guided_from: guidance acts while t, 1 at pure noise and 0 at the image, is at least this.
         guided_to: guidance acts while t is at most this.
         rescale: how far guided estimates get back the spread of unguided ones, from 0 to 1.
@@ -75,6 +77,7 @@ class Wishes:
     eta: float | None = None
     churn: float | None = None
     guidance: float | None = None
+    guidance_apart: str | None = None
     guided_from: float | None = None
     guided_to: float | None = None
     rescale: float | None = None
@@ -96,6 +99,8 @@ def changed(drawing: Drawing, wishes: Wishes) -> Drawing:
     if wishes.times is not None:
         given["times"] = _times(wishes)
         given["steps"] = len(given["times"])
+    if wishes.guidance_apart is not None:
+        given["guidance_apart"] = _scales(wishes.guidance_apart)
     for name in ("clip", "threshold"):
         if given.get(name) == 0:
             given[name] = None
@@ -125,6 +130,20 @@ def _check_values(wishes: Wishes) -> None:
             raise UserError(f"--{name} must be 0 or a positive number, not {value}.")
     if wishes.black is not None and not -math.inf < wishes.black < 1:
         raise UserError(f"--black must lie below 1, which is white, not at {wishes.black}.")
+
+
+def _scales(text: str) -> dict[str, float]:
+    """``class=3,domain=1.5`` as scales by condition; UserError for anything else."""
+    pairs = [part.strip().partition("=") for part in text.split(",")]
+    try:
+        scales = {name: float(scale) for name, _, scale in pairs}
+    except ValueError:
+        scales = {}
+    if not scales or not all(map(math.isfinite, scales.values())) or len(scales) < len(pairs):
+        raise UserError(
+            f"--guidance-apart {text!r} should be NAME=SCALE for each condition, such as class=3,domain=1.5."
+        )
+    return scales
 
 
 def _times(wishes: Wishes) -> tuple[float, ...]:
