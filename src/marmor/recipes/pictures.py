@@ -21,7 +21,9 @@ def class_grid(drawn: Sequence[Drawn], columns: int) -> Image.Image:
     if len(groups) == 1:
         return grid(torch.stack([item.image for item in drawn]), columns)
     shown = [item.image for item in drawn if item.ask.number <= columns]
-    return grid(torch.stack(shown), columns, row_labels=groups)
+    places = {group.rpartition("/")[0] for group in groups}
+    labels = groups if len(places) > 1 else [group.rpartition("/")[2] for group in groups]
+    return grid(torch.stack(shown), columns, row_labels=labels)
 
 
 def process_strip(generator: Generator, ask: Ask, seed: int, frames: int = 6) -> Image.Image:
