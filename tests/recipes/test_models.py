@@ -48,6 +48,14 @@ def test_an_export_keeps_the_guidance_chosen_for_it(
     assert not (tmp_path / "other").exists()
 
 
+def test_a_model_of_an_earlier_version_is_told(run: Path, tmp_path: Path) -> None:
+    export(run, tmp_path / "small")
+    config = tmp_path / "small" / "config.json"
+    config.write_text(config.read_text().replace('"conditions"', '"class_names"'))
+    with pytest.raises(UserError, match="an earlier version of marmor"):
+        load_generator(str(tmp_path / "small"))
+
+
 def test_an_export_does_not_overwrite(run: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(UserError, match="not an empty folder"):

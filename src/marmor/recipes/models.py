@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from marmor.base.errors import unknown_name
+from marmor.base.errors import UserError, unknown_name
 from marmor.data import CLASS, DOMAIN, ImageSet
 from marmor.networks import judges
 from marmor.networks.checkpoints import load_into, load_state
@@ -51,6 +51,11 @@ def load_generator(spec: str) -> Generator:
     model = settings["model"]
     if model["network"] not in DESIGNS:
         raise unknown_name("network", model["network"], DESIGNS)
+    if "conditions" not in model:
+        raise UserError(
+            f"{spec} was written by an earlier version of marmor, whose config.json does not tell its "
+            "conditions; train it anew."
+        )
     design = DESIGNS[model["network"]]
     shape = tuple(model["image_shape"])
     kinds, vocabulary = understood(model["conditions"])
