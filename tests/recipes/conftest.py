@@ -1,5 +1,6 @@
 """A small trained run and judge that the recipe tests share."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def judge_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("runs") / "judge"
-    judge.train(judge.JudgeSettings(data=(str(data),), run=path, steps=40, precision="fp32"))
-    return path
+def train_judge(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Trains a judge of such images for a moment."""
+
+    def train(data: Path) -> Path:
+        path = tmp_path_factory.mktemp("runs") / "judge"
+        judge.train(judge.JudgeSettings(data=(str(data),), run=path, steps=40, precision="fp32"))
+        return path
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def judge_run(data: Path, train_judge: Callable[[Path], Path]) -> Path:
+    return train_judge(data)
 
 
 @pytest.fixture(scope="session")

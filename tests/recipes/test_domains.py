@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from marmor.base.errors import UserError
 from marmor.cli import main
 from marmor.data import ImageSet, read, write_splits
-from marmor.recipes import domains, judge
+from marmor.recipes import domains
 from marmor.recipes.asking import ask_classes
 from marmor.recipes.domains import DomainsSettings, load_domains
 from marmor.recipes.drawing import as_images, draw
@@ -33,15 +34,8 @@ def dark(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def dark_judge(dark: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("runs") / "dark-judge"
-    judge.train(judge.JudgeSettings(data=(str(dark),), run=path, steps=40, precision="fp32"))
-    return path
-
-
-@pytest.fixture(scope="module")
-def judges(judge_run: Path, dark_judge: Path) -> str:
-    return f"blobs={judge_run},dark={dark_judge}"
+def judges(judge_run: Path, dark: Path, train_judge: Callable[[Path], Path]) -> str:
+    return f"blobs={judge_run},dark={train_judge(dark)}"
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +165,8 @@ def test_judges_are_found_by_domain(judges: str, judge_run: Path) -> None:
     knows = {"class": ("left",), "domain": ("blobs", "dark")}
     every = find_judges(str(judge_run), knows)
     assert set(every) == {"blobs", "dark"}
+    digits = {"class": ("3", "7"), "domain": ("mnist-m", "svhn")}
+    assert set(find_judges(None, digits)) == {"mnist-m"}  # what ships has never seen the other
     with pytest.raises(UserError, match="unknown domain 'blob'"):
         find_judges(f"blob={judge_run}", knows)
 

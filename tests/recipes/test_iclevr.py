@@ -10,7 +10,7 @@ from PIL import Image
 from marmor.base.errors import UserError
 from marmor.cli import main
 from marmor.data import SHOWS
-from marmor.recipes import scene_reporting
+from marmor.recipes import scene_reporting, scene_scoring
 from marmor.recipes.asking import ask_objects, ask_scenes, asked
 from marmor.recipes.models import load_generator
 from marmor.training import RunFolder
@@ -114,6 +114,7 @@ def test_the_page_shows_every_list_and_what_a_judge_finds(
     page = (model / "report.html").read_text()
     assert "Drawn: new_test.json" in page
     assert "red sphere, cyan cylinder, cyan cube" in page
+    assert "scenes/test.json" in page  # the command that draws them names their list
 
 
 def test_what_cannot_be_asked(
@@ -132,6 +133,8 @@ def test_what_cannot_be_asked(
         ask_scenes(generator, [[0], [0, 1, 2, 3]])
     with pytest.raises(UserError, match=r"unknown object in --objects 'red cub'.*'red cube'"):
         ask_objects(generator, "blue sphere, red cub")
+    with pytest.raises(UserError, match="no judge knows these objects"):
+        scene_scoring.score_scenes(str(model), spec, None, 2, None)
     drawn = tmp_path / "drawn"
     main(["sample", str(model), "--spec", str(spec), "--out", str(drawn)])
     (drawn / "1.png").unlink()

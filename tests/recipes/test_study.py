@@ -23,7 +23,7 @@ def scenes(tiny_scenes: Path, tmp_path: Path) -> Path:
     """The same with short lists."""
     path = tmp_path / "scenes"
     shutil.copytree(tiny_scenes, path)
-    for name in study.LISTS:
+    for name in study.REQUESTS:
         (path / f"{name}.json").write_text('[["red cube"], ["blue sphere", "gray cube"]]')
     return path
 
@@ -58,7 +58,7 @@ def test_everything_is_trained_drawn_compared_and_goes_on(
     # What is kept is not drawn again.
     text = (run / "table.txt").read_text()
     (run / "table.txt").unlink()
-    monkeypatch.setattr(study, "draw", None)
+    monkeypatch.setattr(study, "scores_over", None)
     study.resume(RunFolder.open(run))
     assert (run / "table.txt").read_text() == text
 
@@ -69,7 +69,7 @@ def test_differences_are_taken_draw_by_draw(monkeypatch) -> None:
 
     def scores(*values: float) -> Scores:
         return Scores(
-            {name: list(values) for name in study.LISTS}, {"test": [1, 1], "new_test": [1, 1]}
+            {name: list(values) for name in study.REQUESTS}, {"test": [1, 1], "new_test": [1, 1]}
         )
 
     found = {first: scores(0.2, 0.8), better: scores(0.31, 0.9), same: scores(0.3, 0.7)}

@@ -188,9 +188,11 @@ def _kept_or_trained(
     plan = PLANS[name]
     if settings.epochs is not None:
         plan = replace(plan, epochs=settings.epochs)
+    compared = _compared_with(name)
+    before = None if compared is None else chosen_of(run, pair, compared, seed)
     start, earlier = None, 0.0
-    if plan.start is not None:
-        start = chosen_of(run, pair, plan.start, seed).classifier
+    if plan.start is not None and before is not None:
+        start = before.classifier
         earlier = _kept_or_trained(run, settings, pair, plan.start, seed).minutes
     console.print(f"{name}, seed {seed}:")
     seen = _target_as_source(pair) if name == TARGET_ONLY else pair
@@ -203,7 +205,7 @@ def _kept_or_trained(
         adapting.steps_of(pair, plan),
         seed,
         start,
-        _before(run, pair, name, seed),
+        before and adapting.unadapted(before, pair),
         settings.precision,
     )
     last = part.history()[-1]
@@ -253,12 +255,6 @@ def _unadapted(run: RunFolder, pair: Pair, name: str, seed: int) -> Candidate | 
     if start is None:
         return None
     return adapting.choice(part_of(run, start, seed), pair, _unadapted(run, pair, start, seed))
-
-
-def _before(run: RunFolder, pair: Pair, name: str, seed: int) -> adapting.Unadapted | None:
-    """The same with what its network says of held-out target images."""
-    start = _compared_with(name)
-    return None if start is None else adapting.unadapted(chosen_of(run, pair, start, seed), pair)
 
 
 def _target_as_source(pair: Pair) -> Pair:

@@ -9,11 +9,13 @@ from marmor.base.errors import UserError
 from marmor.data import SHOWS, ImageSet, read_scenes
 from marmor.data.scenes import SIDE, SMALLEST_SIDE
 from marmor.diffusion import Denoiser
+from marmor.networks.uvit import PIXELS_PER_TOKEN
 from marmor.recipes.asking import ask_scenes
 from marmor.recipes.designs import DESIGNS
 from marmor.recipes.diffusing import DiffusionSettings, begin, check_settings, fit_model
 from marmor.recipes.drawing import as_images, draw
 from marmor.recipes.generators import Generator
+from marmor.recipes.judged import PROBING_STEPS
 from marmor.recipes.object_judging import LoadedObjectJudge, find_object_judge, scores_of
 from marmor.recipes.training_images import check_same_images
 from marmor.training import Probe, RunFolder
@@ -21,8 +23,6 @@ from marmor.training import Probe, RunFolder
 RECIPE = "iclevr"
 PROBED = 96
 """Pictures that a milestone judges, of the sets that as many training pictures show."""
-STRIDE = 4
-"""A network's sides are multiples of this."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class ScenesSettings(DiffusionSettings):
 def train(settings: ScenesSettings) -> RunFolder:
     """Trains a model into a new run folder; Ctrl-C saves, `marmor resume` goes on."""
     check_settings(settings)
-    if settings.size < SMALLEST_SIDE or settings.size % STRIDE:
+    if settings.size < SMALLEST_SIDE or settings.size % PIXELS_PER_TOKEN:
         raise UserError(
-            f"--size must be a multiple of {STRIDE} from {SMALLEST_SIDE} on, not {settings.size}."
+            f"--size must be a multiple of {PIXELS_PER_TOKEN} from {SMALLEST_SIDE} on, not {settings.size}."
         )
     data = load(settings)
     judge = find_object_judge(settings.judge, data.vocabulary[SHOWS])
@@ -75,7 +75,7 @@ def _probe(
     """Judges a few guided pictures of the averaged model; None where no judge knows the objects."""
     if judge is None:
         return None
-    drawing = DESIGNS[settings.network].drawing.within(15)
+    drawing = DESIGNS[settings.network].drawing.within(PROBING_STEPS)
     count = min(PROBED, len(data))
     shown = data.labels[SHOWS][[k * len(data) // count for k in range(count)]]
     requests = [row.nonzero().flatten().tolist() for row in shown]

@@ -16,8 +16,8 @@ from marmor.recipes.generators import EVERYWHERE, Generator, sides_of
 from marmor.recipes.hub import is_hub, load_hub
 
 DEFAULT_JUDGE = "digit-judge"
-SHIPPED_FOR = {"house-numbers": "house-number-judge"}
-"""Judges that ship for a domain of their own."""
+SHIPPED_FOR = {EVERYWHERE: DEFAULT_JUDGE, "mnist-m": DEFAULT_JUDGE, "mnistm": DEFAULT_JUDGE}
+"""Judges that ship, by the domain that they were trained on; of others they would say little."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,7 @@ def find_judges(said: str | None, vocabulary: Vocabulary) -> dict[str, LoadedJud
     if names is None:
         return {}
     if said is None:
-        found = {
-            domain: _shipped(SHIPPED_FOR.get(domain, DEFAULT_JUDGE), names) for domain in domains
-        }
+        found = {d: _shipped(SHIPPED_FOR[d], names) for d in domains if d in SHIPPED_FOR}
         return {domain: judge for domain, judge in found.items() if judge is not None}
     if DOMAIN not in vocabulary or "=" not in said:
         judge = load_judge(said)

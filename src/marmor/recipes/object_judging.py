@@ -85,6 +85,17 @@ def find_object_judge(spec: str | None, objects: Sequence[str]) -> LoadedObjectJ
     return load_object_judge(PRETRAINED + SHIPPED)
 
 
+def needed_object_judge(spec: str | None, objects: Sequence[str]) -> LoadedObjectJudge:
+    """The same; UserError where there is none."""
+    judge = find_object_judge(spec, objects)
+    if judge is None:
+        raise UserError(
+            "no judge knows these objects; train one with `marmor train scene-judge --data …` and name it "
+            "with --judge."
+        )
+    return judge
+
+
 def scores_of(judge: LoadedObjectJudge, images: ImageSet) -> ObjectScores:
     """Whether pictures show the objects that they are labelled with."""
     probabilities = judge.read(images.images, images.vocabulary[SHOWS])

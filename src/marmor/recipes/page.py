@@ -75,7 +75,7 @@ def page(found: Findings) -> Report:
         headline=_headline(found),
         sections=[*first, _training_section(found)],
         facts=_facts(found),
-        commands=_commands(found.run, found.figures),
+        commands=_commands(found),
         files=_files(found.run),
         references=_references(found),
     )
@@ -314,7 +314,8 @@ def _who_reads(found: Findings) -> str:
     return ", ".join(dict.fromkeys(it.reader.origin for it in found.measured.values())) or "none"
 
 
-def _commands(run: RunFolder, figures: dict[str, Any]) -> list[str]:
+def _commands(found: Findings) -> list[str]:
+    run, figures = found.run, found.figures
     drawing = ["--seed", str(figures["sample.seed"])]
     if "sample.per_class" in figures:
         drawing += ["--per-class", str(figures["sample.per_class"])]
@@ -324,8 +325,18 @@ def _commands(run: RunFolder, figures: dict[str, Any]) -> list[str]:
     return [
         shlex.join(["marmor", "train", run.recipe, *words]),
         shlex.join(["marmor", "report", str(run.path), *drawing]),
-        shlex.join(["marmor", "sample", str(run.path), "--out", "samples", *drawing]),
+        shlex.join(
+            ["marmor", "sample", str(run.path), "--out", "samples", *drawing, *_list(found)]
+        ),
     ]
+
+
+def _list(found: Findings) -> list[str]:
+    """The first list that a model of scenes was asked for, as `marmor sample` takes it."""
+    if found.scenes is None:
+        return []
+    data = found.run.config["settings"]["asked"]["data"]
+    return ["--spec", f"{data}/{next(iter(found.scenes.drawn))}.json"]
 
 
 def _option(key: str, value: Any) -> list[str]:

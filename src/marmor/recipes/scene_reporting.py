@@ -9,17 +9,16 @@ from PIL import Image
 
 from marmor.base.errors import UserError
 from marmor.data import SHOWS, read_requests
+from marmor.data.scenes import REQUESTS
 from marmor.figures import Picture, Section, Table, Text
-from marmor.metrics import ObjectScores
 from marmor.recipes.asking import Ask, ask_objects, ask_scenes
 from marmor.recipes.drawing import Drawn, as_images, draw_with_bar
 from marmor.recipes.generators import Generator
 from marmor.recipes.object_judging import LoadedObjectJudge, find_object_judge, scores_of
 from marmor.recipes.pictures import class_grid, process_strip
-from marmor.recipes.scene_scoring import SEEDS, over_seeds
+from marmor.recipes.scene_scoring import SEEDS, over_seeds, scores_over
 from marmor.training import RunFolder
 
-LISTS = ("test", "new_test")
 COLUMNS = 8
 FRAMES = 8
 STRIP = "red sphere, cyan cylinder, cyan cube"
@@ -58,7 +57,7 @@ def draw_lists_of(
     folder = Path(run.config["settings"]["asked"]["data"])
     requests = {
         name: read_requests(folder / f"{name}.json", names)
-        for name in LISTS
+        for name in REQUESTS
         if (folder / f"{name}.json").is_file()
     }
     if not requests:
@@ -66,20 +65,17 @@ def draw_lists_of(
             f"{folder} has neither test.json nor new_test.json; put a list of sets of objects there."
         )
     drawn: dict[str, list[Drawn]] = {}
-    figures: dict[str, Any] = {}
-    began, count = time.perf_counter(), 0
+    figures: dict[str, Any] = {"sample.seconds": 0.0, "sample.images": 0}
     for name, asked in requests.items():
-        scores: list[ObjectScores] = []
         asks = ask_scenes(generator, asked)
-        for number in range(seed, seed + (SEEDS if judge else 1)):
-            found = draw_with_bar(generator, asks, number, "auto")
-            count += len(found)
-            drawn.setdefault(name, found)
-            if judge is not None:
-                scores.append(scores_of(judge, as_images(found, generator)))
-        if scores:
+        began = time.perf_counter()
+        drawn[name] = draw_with_bar(generator, asks, seed, "auto")
+        figures["sample.seconds"] += time.perf_counter() - began
+        figures["sample.images"] += len(asks)
+        if judge is not None:
+            scores = [scores_of(judge, as_images(drawn[name], generator))]
+            scores += scores_over(generator, asks, judge, range(seed + 1, seed + SEEDS))
             figures |= {f"{name}.{key}": value for key, value in over_seeds(scores).items()}
-    figures |= {"sample.seconds": time.perf_counter() - began, "sample.images": count}
     ask, shown = _strip(generator, drawn)
     images = {f"grid-{name}": class_grid(found, COLUMNS) for name, found in drawn.items()}
     images["process"] = process_strip(

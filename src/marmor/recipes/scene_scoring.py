@@ -14,19 +14,20 @@ from marmor.base.files import write_json
 from marmor.base.progress import console, progress_bar
 from marmor.data import SHOWS, ImageSet, read, read_requests
 from marmor.data.scenes import OBJECTS
-from marmor.metrics import Mean, ObjectScores, mean
-from marmor.recipes.asking import asked
+from marmor.metrics import ObjectScores, mean
+from marmor.recipes.asking import Ask, asked
 from marmor.recipes.drawing import as_images, draw
 from marmor.recipes.folders import PRETRAINED
 from marmor.recipes.generators import Generator
 from marmor.recipes.models import load_generator
 from marmor.recipes.object_judging import (
-    SHIPPED,
     LoadedObjectJudge,
     figures_of,
     load_object_judge,
+    needed_object_judge,
     scores_of,
 )
+from marmor.recipes.scoring import with_interval
 
 SEEDS = 20
 
@@ -39,10 +40,12 @@ def score_scenes(
     Raises UserError for a list that cannot be read, pictures that are missing, and a judge or a model that
     does not know the objects.
     """
-    judge = load_object_judge(judge_spec or PRETRAINED + SHIPPED)
     if _is_model(images):
-        figures = _of_model(load_generator(images), spec, judge, seeds)
+        generator = load_generator(images)
+        judge = needed_object_judge(judge_spec, generator.vocabulary.get(SHOWS, OBJECTS))
+        figures = _of_model(generator, spec, judge, seeds)
     else:
+        judge = load_object_judge(judge_spec) if judge_spec else needed_object_judge(None, OBJECTS)
         objects = judge.objects or OBJECTS
         figures = figures_of(
             scores_of(judge, _asked(images, read_requests(spec, objects), objects))
@@ -55,6 +58,18 @@ def score_scenes(
     return figures
 
 
+def scores_over(
+    generator: Generator, asks: Sequence[Ask], judge: LoadedObjectJudge, seeds: Sequence[int]
+) -> list[ObjectScores]:
+    """What a judge finds in pictures of the same requests, drawn from each seed."""
+    scores: list[ObjectScores] = []
+    with progress_bar("sampling") as bar:
+        for done, seed in enumerate(seeds, start=1):
+            scores.append(scores_of(judge, as_images(draw(generator, asks, seed), generator)))
+            bar(done / len(seeds))
+    return scores
+
+
 def over_seeds(scores: Sequence[ObjectScores]) -> dict[str, float]:
     """Means over draws with Student's 95 % intervals, as summary.json names them."""
     figures: dict[str, float] = {}
@@ -63,7 +78,7 @@ def over_seeds(scores: Sequence[ObjectScores]) -> dict[str, float]:
         ("exact", [each.exact.value for each in scores]),
         ("extra", [each.extra for each in scores]),
     ):
-        figures |= _with_interval(f"objects.{name}", mean(values))
+        figures |= with_interval(f"objects.{name}", mean(values))
     return figures
 
 
@@ -73,17 +88,9 @@ def _of_model(
     if seeds < 2:
         raise UserError(f"--seeds must be at least 2, for intervals, not {seeds}.")
     asks = asked(generator, 1, spec=spec)
-    scores: list[ObjectScores] = []
-    with progress_bar("sampling") as bar:
-        for seed in range(seeds):
-            scores.append(scores_of(judge, as_images(draw(generator, asks, seed), generator)))
-            bar((seed + 1) / seeds)
+    scores = scores_over(generator, asks, judge, range(seeds))
     about = {"seeds": seeds, "pictures": len(asks), "calls": generator.drawing.steps}
     return over_seeds(scores) | about
-
-
-def _with_interval(name: str, found: Mean) -> dict[str, float]:
-    return {name: found.value, f"{name}.low": found.low, f"{name}.high": found.high}
 
 
 def _is_model(images: str) -> bool:

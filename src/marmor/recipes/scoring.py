@@ -10,7 +10,15 @@ from torch import Tensor
 from marmor.base.errors import UserError
 from marmor.base.pixels import to_unit
 from marmor.data import ImageSet, read
-from marmor.metrics import Agreement, Share, agreement, frechet_distance, frechet_floor, gaussian
+from marmor.metrics import (
+    Agreement,
+    Mean,
+    Share,
+    agreement,
+    frechet_distance,
+    frechet_floor,
+    gaussian,
+)
 from marmor.recipes.models import LoadedJudge
 
 FLOOR_DRAWS = 100
@@ -116,8 +124,8 @@ def figures_of(result: Agreement, class_names: Sequence[str]) -> dict[str, Any]:
     return figures
 
 
-def with_interval(name: str, part: Share) -> dict[str, float]:
-    """A share and its 95 % interval as summary.json names them."""
+def with_interval(name: str, part: Share | Mean) -> dict[str, float]:
+    """A figure and its 95 % interval as summary.json names them."""
     return {name: part.value, f"{name}.low": part.low, f"{name}.high": part.high}
 
 

@@ -4,33 +4,32 @@ One network is trained for each way to build it, all for the same time; every wa
 the first of them. What is compared starts from the same noises, so differences are taken draw by draw.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from marmor.base.errors import UserError
 from marmor.base.files import read_json, write_json
-from marmor.base.progress import console, progress_bar
+from marmor.base.progress import console
 from marmor.data import SHOWS, read_requests
+from marmor.data.scenes import REQUESTS
 from marmor.metrics import Mean, mean
 from marmor.networks.checkpoints import load_into
 from marmor.recipes import iclevr
-from marmor.recipes.asking import Ask, ask_scenes
-from marmor.recipes.drawing import as_images, draw
+from marmor.recipes.asking import ask_scenes
 from marmor.recipes.generators import Generator
 from marmor.recipes.models import load_generator
-from marmor.recipes.object_judging import LoadedObjectJudge, find_object_judge, scores_of
+from marmor.recipes.object_judging import needed_object_judge
+from marmor.recipes.scene_scoring import scores_over
 from marmor.recipes.tables import show_table
 from marmor.recipes.training_images import check_same_images, facts_of
 from marmor.recipes.wishes import Wishes, changed
 from marmor.training import RunFolder
 
 RECIPE = "study-iclevr"
-LISTS = ("test", "new_test")
 COLUMNS = (
     "question",
     "answer",
-    *(f"{name} {what}" for name in LISTS for what in ("found", "exact")),
+    *(f"{name} {what}" for name in REQUESTS for what in ("found", "exact")),
     "found, against the first",
     "that is",
 )
@@ -114,7 +113,7 @@ def study(settings: StudySettings) -> list[list[str]]:
         raise UserError(f"--seeds must be at least 2, for intervals, not {settings.seeds}.")
     parts = _parts(settings)
     data = iclevr.load(parts["uvit"])
-    _judge(settings, data.vocabulary[SHOWS])
+    needed_object_judge(settings.judge, data.vocabulary[SHOWS])
     config = {"asked": {**asdict(settings), "run": str(settings.run)}, "data": facts_of(data)}
     return _go_on(RunFolder.create_once(settings.run, RECIPE, config), settings)
 
@@ -148,9 +147,7 @@ def _go_on(run: RunFolder, settings: StudySettings) -> list[list[str]]:
             iclevr.resume(RunFolder.open(part.run, iclevr.RECIPE))
         else:
             iclevr.train(part)
-    found = {}
-    for variation in VARIATIONS:
-        found[variation] = _kept_or_scored(run, settings, variation)
+    found = {v: _kept_or_scored(run, settings, v) for v in VARIATIONS}
     rows = [_row(variation, found) for variation in VARIATIONS]
     show_table(COLUMNS, rows, run.path)
     figures = {v.file.removesuffix(".json"): asdict(scores) for v, scores in found.items()}
@@ -166,26 +163,15 @@ def _kept_or_scored(run: RunFolder, settings: StudySettings, variation: Variatio
     console.print(f"{variation.question}: {variation.answer}")
     generator = _generator(run.path / "parts" / variation.network, variation)
     names = generator.vocabulary[SHOWS]
-    judge = _judge(settings, names)
+    judge = needed_object_judge(settings.judge, names)
     scores = Scores({}, {})
-    for name in LISTS:
+    for name in REQUESTS:
         asks = ask_scenes(generator, read_requests(Path(settings.data) / f"{name}.json", names))
-        scores.found[name], scores.exact[name] = _over_seeds(generator, asks, judge, settings.seeds)
+        drawn = scores_over(generator, asks, judge, range(settings.seeds))
+        scores.found[name] = [each.found.value for each in drawn]
+        scores.exact[name] = [each.exact.value for each in drawn]
     write_json(kept, asdict(scores))
     return scores
-
-
-def _over_seeds(
-    generator: Generator, asks: Sequence[Ask], judge: LoadedObjectJudge, seeds: int
-) -> tuple[list[float], list[float]]:
-    found, exact = [], []
-    with progress_bar("sampling") as bar:
-        for seed in range(seeds):
-            scores = scores_of(judge, as_images(draw(generator, asks, seed), generator))
-            found.append(scores.found.value)
-            exact.append(scores.exact.value)
-            bar((seed + 1) / seeds)
-    return found, exact
 
 
 def _generator(path: Path, variation: Variation) -> Generator:
@@ -197,22 +183,12 @@ def _generator(path: Path, variation: Variation) -> Generator:
     return replace(generator, drawing=changed(generator.drawing, variation.wishes))
 
 
-def _judge(settings: StudySettings, objects: Sequence[str]) -> LoadedObjectJudge:
-    judge = find_object_judge(settings.judge, objects)
-    if judge is None:
-        raise UserError(
-            "no judge knows these objects; train one with `marmor train scene-judge --data …` and name it "
-            "with --judge."
-        )
-    return judge
-
-
 def _row(variation: Variation, found: dict[Variation, Scores]) -> list[str]:
     first = next(other for other in VARIATIONS if other.question == variation.question)
     scores = found[variation]
     cells = [
         _interval(mean(values))
-        for name in LISTS
+        for name in REQUESTS
         for values in (scores.found[name], scores.exact[name])
     ]
     if first is variation:
@@ -225,9 +201,10 @@ def _row(variation: Variation, found: dict[Variation, Scores]) -> list[str]:
 def _differences(one: Scores, other: Scores) -> list[float]:
     """Draw by draw, the mean over the lists of how much more is found."""
     by_list = [
-        [a - b for a, b in zip(one.found[name], other.found[name], strict=True)] for name in LISTS
+        [a - b for a, b in zip(one.found[name], other.found[name], strict=True)]
+        for name in REQUESTS
     ]
-    return [sum(draws) / len(LISTS) for draws in zip(*by_list, strict=True)]
+    return [sum(draws) / len(REQUESTS) for draws in zip(*by_list, strict=True)]
 
 
 def _interval(found: Mean, sign: str = "") -> str:
