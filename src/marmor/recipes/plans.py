@@ -22,7 +22,7 @@ from marmor.adaptation.methods import (
     SourceOnly,
 )
 from marmor.data.augment import augment, augment_boldly, augment_warped, lay_on_textures
-from marmor.training import Muon, Optimizers, warmup_then_linear
+from marmor.training import Optimizers, muon_and_adamw, warmup_then_linear
 
 View = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -86,17 +86,12 @@ class Plan:
 
     def optimizers(self, module: nn.Module) -> Optimizers:
         """SGD with momentum as DANN publishes it; or Muon on hidden kernels, AdamW on the rest."""
-        parameters = list(module.parameters())
         if self.rates == "published":
-            return Optimizers([torch.optim.SGD(parameters, lr=0.01, momentum=0.9)])
-        kernels = [p for p in parameters if p.ndim == 4 and p.shape[1] > MOST_CHANNELS]
-        others = [p for p in parameters if all(p is not kernel for kernel in kernels)]
+            return Optimizers([torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9)])
+        kernels = [p for p in module.parameters() if p.ndim == 4 and p.shape[1] > MOST_CHANNELS]
         gentler = 1.0 if self.start is None or self.anew else 0.25
-        return Optimizers(
-            [
-                Muon(kernels, lr=0.02 * gentler),
-                torch.optim.AdamW(others, lr=4e-3 * gentler, weight_decay=0.05),
-            ]
+        return muon_and_adamw(
+            module, kernels, 0.02 * gentler, 4e-3 * gentler, betas=(0.9, 0.999), weight_decay=0.05
         )
 
     def rate(self, progress: float) -> float:

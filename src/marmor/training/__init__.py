@@ -4,7 +4,6 @@ from marmor.training.average import Average
 from marmor.training.budget import Budget, linear_decay, warmup_then_linear
 from marmor.training.checkpoints import Checkpoint, load_weights, save_weights
 from marmor.training.loop import Begin, DivergenceError, Guard, LoopSettings, Method, Probe, fit
-from marmor.training.muon import Muon
 from marmor.training.optimizers import Optimizers, adam, muon_and_adamw
 from marmor.training.precision import NumberFormat, Precision, autocast, resolve
 from marmor.training.replicas import Batch
@@ -20,7 +19,6 @@ __all__ = [
     "Guard",
     "LoopSettings",
     "Method",
-    "Muon",
     "NumberFormat",
     "Optimizers",
     "Precision",

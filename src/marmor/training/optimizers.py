@@ -37,8 +37,10 @@ def muon_and_adamw(
     matrices: Sequence[nn.Parameter],
     muon_rate: float = 0.014,
     adamw_rate: float = 0.008,
+    betas: tuple[float, float] = (0.9, 0.98),
+    weight_decay: float = 0.0,
 ) -> Optimizers:
-    """Muon (Jordan et al. 2024) on ``matrices``, AdamW on all other parameters.
+    """Muon (Jordan et al. 2024) on ``matrices``, AdamW on all other parameters, ``weight_decay`` its own.
 
     Muon is split in two parts of about equal work, since its matrices are small and independent.
     """
@@ -47,7 +49,7 @@ def muon_and_adamw(
     by_work = sorted(matrices, key=lambda m: m.numel() * min(m.shape), reverse=True)
     muons = [Muon(share, lr=muon_rate) for share in (by_work[::2], by_work[1::2]) if share]
     adamw = torch.optim.AdamW(
-        others, lr=adamw_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
+        others, lr=adamw_rate, betas=betas, weight_decay=weight_decay, fused=True
     )
     return Optimizers([*muons, adamw])
 
