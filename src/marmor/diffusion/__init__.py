@@ -1,4 +1,4 @@
-"""Noise and its removal: schedules, predictions, denoisers, objectives, guidance, samplers."""
+"""Noise and its removal: schedules, predictions, denoisers, objectives, guidance, steering, samplers."""
 
 from marmor.diffusion.denoisers import Denoiser
 from marmor.diffusion.exact import exact_denoiser
@@ -47,6 +47,7 @@ from marmor.diffusion.spacings import (
     trailing_times,
     uniform_times,
 )
+from marmor.diffusion.steering import LogLikelihood, steer
 
 __all__ = [
     "Churn",
@@ -58,6 +59,7 @@ __all__ = [
     "FlowPrediction",
     "Guidance",
     "ImagePrediction",
+    "LogLikelihood",
     "LogitNormal",
     "MinSnr",
     "NoisePrediction",
@@ -89,6 +91,7 @@ __all__ = [
     "script_betas",
     "sigmoid_betas",
     "slerp",
+    "steer",
     "step_times",
     "threshold",
     "trailing_times",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from marmor.base.conditions import Conditions, Kinds, none_of
 from marmor.diffusion.denoisers import Denoise
-from marmor.diffusion.predictions import Estimate, ImagePrediction, levels
+from marmor.diffusion.predictions import Estimate, following
 from marmor.diffusion.schedules import Schedule
 
 
@@ -80,7 +80,7 @@ def guide(denoise: Denoise, kinds: Kinds, guidance: Guidance, schedule: Schedule
         conditional = estimate.image[: len(x)]
         spread = image.std((1, 2, 3), keepdim=True).clamp(min=1e-12)
         whole = conditional.std((1, 2, 3), keepdim=True) / spread
-        return _following(
+        return following(
             image * torch.lerp(torch.ones_like(whole), whole, guidance.rescale), x, t, schedule
         )
 
@@ -133,11 +133,6 @@ def _revised(denoise: Denoise, schedule: Schedule, revise: Callable[[Tensor], Te
     """A denoiser whose image estimate is revised."""
 
     def revised(x: Tensor, t: Tensor, conditions: Conditions) -> Estimate:
-        return _following(revise(denoise(x, t, conditions).image), x, t, schedule)
+        return following(revise(denoise(x, t, conditions).image), x, t, schedule)
 
     return revised
-
-
-def _following(image: Tensor, x: Tensor, t: Tensor, schedule: Schedule) -> Estimate:
-    """An image estimate with the noise that makes x_t of it."""
-    return ImagePrediction().estimate(image, x, levels(schedule, t))

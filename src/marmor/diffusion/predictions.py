@@ -149,3 +149,8 @@ class PreconditionedPrediction(Prediction):
         variance = self._variance(at)
         skip = at.signal * self.data_std**2 / variance
         return skip, self.data_std * at.noise * variance.rsqrt()
+
+
+def following(image: Tensor, x: Tensor, t: Tensor, schedule: Schedule) -> Estimate:
+    """An image estimate with the noise that makes x_t of it."""
+    return ImagePrediction().estimate(image, x, levels(schedule, t))
