@@ -2,10 +2,10 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from marmor.base.errors import UserError
-from marmor.data.decode import decode
+from marmor.data.decode import REMARK, decode
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -75,6 +75,14 @@ def test_only_the_first_frame_is_read():
     picture = decode(moving, "x.gif")
     assert picture.pixels.min() == 255
     assert any("first" in remark for remark in picture.remarks)
+
+
+def test_what_marmor_wrote_into_a_picture_is_remarked():
+    text = PngImagePlugin.PngInfo()
+    text.add_text(REMARK, "drawn in a hurry – by chance.")
+    text.add_text("Comment", "of no concern")
+    picture = decode(encoded(Image.new("L", (2, 2)), pnginfo=text), "x.png")
+    assert picture.remarks == ("drawn in a hurry – by chance.",)
 
 
 def test_damaged_images_are_named(pixels):

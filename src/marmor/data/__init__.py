@@ -7,7 +7,7 @@ set is.
 """
 
 from marmor.data.classes import require_classes
-from marmor.data.decode import read_picture
+from marmor.data.decode import REMARK, read_picture
 from marmor.data.describe import describe
 from marmor.data.domains import DOMAIN, join_domains
 from marmor.data.embedded import EMBEDDED, photographs
@@ -35,6 +35,7 @@ __all__ = [
     "CLASS",
     "DOMAIN",
     "EMBEDDED",
+    "REMARK",
     "SHOWS",
     "ImageSet",
     "MissingSplitError",

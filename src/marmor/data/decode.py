@@ -16,10 +16,12 @@ IMAGE_SUFFIXES = frozenset(
 )
 # Only these decoders see strangers' files: Pillow would hand EPS to Ghostscript, for one.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+REMARK = "marmor"
+"""The PNG text under which marmor keeps what must be known of a picture; it is remarked like a conversion."""
 
 
 class Picture(NamedTuple):
-    """One decoded image: uint8 (H, W, C) with C 1 or 3, and what was converted."""
+    """One decoded image: uint8 (H, W, C) with C 1 or 3, and what was converted or must be known."""
 
     pixels: np.ndarray
     remarks: tuple[str, ...]
@@ -70,6 +72,8 @@ def _container_remarks(image: Image.Image) -> tuple[str, ...]:
     # MPO is how phones store a JPEG with a preview.
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         remarks.append("of several frames only the first was read.")
+    if isinstance(said := image.info.get(REMARK), str):
+        remarks.append(said)
     return tuple(remarks)
 
 

@@ -25,7 +25,7 @@ class ImageSet:
     unlabelled. ``class``, one value an image, is the column that most commands read.
     ``vocabulary``: for each column, what its K values stand for.
     ``names``: the file names, one an image, or ().
-    ``notes``: what a reader or a maker changed, one sentence each.
+    ``notes``: what a reader or a maker changed, or what must be known of the images, one sentence each.
 
     Raises ValueError where these do not fit together. Two sets are the same data when their
     ``fingerprint()`` is the same; ``==`` only asks whether they are the same object.
