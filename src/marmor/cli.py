@@ -40,12 +40,14 @@ from marmor.recipes.drawing import draw_with_bar, write_images
 from marmor.recipes.folders import PRETRAINED
 from marmor.recipes.generators import Generator
 from marmor.recipes.models import DEFAULT_JUDGE, load_generator
+from marmor.recipes.steering import UNSTEERED, SteeringWishes, steered
 from marmor.recipes.wishes import Wishes, changed
 from marmor.training import Precision
 
 Command = Callable[..., Any]
 Spec = Annotated[str, arg(metavar="RUN|pretrained:NAME|FILE")]
 How = Annotated[Wishes, arg(name="")]
+Steered = Annotated[SteeringWishes, arg(name="")]
 Data = Annotated[str, arg(metavar="NAME|PATH")]
 
 UNCHANGED = Wishes()
@@ -182,6 +184,7 @@ def sample(
     spec: Path | None = None,
     seed: int = 0,
     how: How = UNCHANGED,
+    steering: Steered = UNSTEERED,
     precision: Precision = "auto",
 ) -> None:
     """Draw images of each class as <class>_<nnn>.png, or one for each entry of a list as <k>.png.
@@ -198,12 +201,13 @@ def sample(
         spec: a JSON list of sets of objects to draw, for a model of scenes.
         seed: the same seed gives the same files.
         how: the model's own where left out.
+        steering: none where left out.
         precision: auto is bf16 where the processor has it.
     """
-    generator = _generator(model, how)
+    generator = steered(_generator(model, how), steering)
     asks = asked(generator, per_class, classes, domain, spec)
-    write_images(draw_with_bar(generator, asks, seed, precision), out)
-    console.print(f"{len(asks)} images → {out}")
+    write_images(draw_with_bar(generator, asks, seed, precision), out, generator.remark)
+    console.print(f"{len(asks)} images → {out}", generator.remark)
 
 
 def score(
@@ -215,6 +219,7 @@ def score(
     crop: int | None = None,
     real: str | None = None,
     out: Path | None = None,
+    steering: Steered = UNSTEERED,
 ) -> None:
     """Tell how often a judge reads in images what their names, or a list, say.
 
@@ -230,9 +235,14 @@ def score(
         crop: side of the central square to read, of real images too; 28 for the published MNIST-M.
         real: labelled real images; adds the Fréchet distance on judge features and its floor.
         out: folder for summary.json and the confusion matrix.
+        steering: of a model of scenes; none where left out.
     """
     if spec is not None:
-        scene_scoring.score_scenes(images, spec, judge, seeds, out)
+        scene_scoring.score_scenes(images, spec, judge, seeds, out, steering)
+    elif steering != UNSTEERED:
+        raise UserError(
+            "--steer is for drawing the sets of objects of a list; name it with --spec."
+        )
     else:
         running.score(images, judge or PRETRAINED + DEFAULT_JUDGE, split, crop, real, out)
 
@@ -245,6 +255,7 @@ def grid(
     spec: Path | None = None,
     seed: int = 0,
     how: How = UNCHANGED,
+    steering: Steered = UNSTEERED,
 ) -> None:
     """Draw a picture with a row for each class, or one of the scenes that a list asks for.
 
@@ -258,11 +269,13 @@ def grid(
         spec: a JSON list of sets of objects to draw, for a model of scenes.
         seed: of the noises.
         how: the model's own where left out.
+        steering: none where left out.
     """
-    generator = _generator(model, how)
+    generator = steered(_generator(model, how), steering)
     each = columns if generator.class_names else columns**2
     asks = asked(generator, each, domain=domain, spec=spec)
-    console.print(f"grid: {pictures.grid_command(generator, asks, columns, seed, out)}")
+    path = pictures.grid_command(generator, asks, columns, seed, out)
+    console.print(f"grid: {path}", generator.remark)
 
 
 def strip(

@@ -64,9 +64,31 @@ def tiny_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_scene_judge(tiny_scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A judge of them that has learned next to nothing."""
-    path = tmp_path_factory.mktemp("runs") / "judge"
-    words = ["--network", "small", "--size", "16", "--steps", "3", "--run", str(path)]
-    main(["train", "scene-judge", "--data", str(tiny_scenes), *words])
+def train_scene_judge(
+    tiny_scenes: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[int], Path]:
+    """Trains a judge of them from a seed, which learns next to nothing."""
+
+    def train(seed: int) -> Path:
+        path = tmp_path_factory.mktemp("runs") / "judge"
+        words = ["--network", "small", "--size", "16", "--steps", "3", "--seed", str(seed)]
+        main(["train", "scene-judge", "--data", str(tiny_scenes), *words, "--run", str(path)])
+        return path
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def tiny_scene_judge(train_scene_judge: Callable[[int], Path]) -> Path:
+    return train_scene_judge(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_scene_model(
+    tiny_scenes: Path, tiny_scene_judge: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A model that draws such scenes, trained for a moment."""
+    path = tmp_path_factory.mktemp("runs") / "scenes"
+    words = ["--size", "16", "--steps", "6", "--batch", "4", "--judge", str(tiny_scene_judge)]
+    main(["train", "iclevr", "--data", str(tiny_scenes), "--run", str(path), *words])
     return path

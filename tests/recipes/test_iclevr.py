@@ -17,13 +17,8 @@ from marmor.training import RunFolder
 
 
 @pytest.fixture(scope="module")
-def model(
-    tiny_scenes: Path, tiny_scene_judge: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    path = tmp_path_factory.mktemp("runs") / "scenes"
-    words = ["--size", "16", "--steps", "6", "--batch", "4", "--judge", str(tiny_scene_judge)]
-    main(["train", "iclevr", "--data", str(tiny_scenes), "--run", str(path), *words])
-    return path
+def model(tiny_scene_model: Path) -> Path:
+    return tiny_scene_model
 
 
 @pytest.fixture

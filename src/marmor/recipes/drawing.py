@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from marmor.base.conditions import Conditions
@@ -16,13 +16,14 @@ from marmor.base.files import atomic, inside
 from marmor.base.pixels import to_bytes
 from marmor.base.progress import Bar, progress_bar
 from marmor.base.seeds import torch_stream
-from marmor.data import ImageSet
+from marmor.data import REMARK, ImageSet
 from marmor.diffusion import (
     Estimate,
     Guidance,
     State,
     clip,
     guide,
+    steer,
     threshold,
 )
 from marmor.recipes.asking import Ask
@@ -125,7 +126,7 @@ def conditions_of(generator: Generator, said: Sequence[Mapping[str, Tensor]]) ->
 
 
 def as_images(drawn: list[Drawn], generator: Generator) -> ImageSet:
-    """Drawn images as a set, labelled with what was asked for."""
+    """Drawn images as a set, labelled with what was asked for; notes say what must be known of them."""
     images = torch.stack([item.image for item in drawn])
     vocabulary = {
         column: names
@@ -135,14 +136,21 @@ def as_images(drawn: list[Drawn], generator: Generator) -> ImageSet:
     labels = {
         column: torch.stack([item.ask.said[column] for item in drawn]) for column in vocabulary
     }
-    return ImageSet(images, labels, vocabulary)
+    notes = (generator.remark,) if generator.remark else ()
+    return ImageSet(images, labels, vocabulary, notes=notes)
 
 
-def write_images(drawn: Sequence[Drawn], out: Path) -> None:
-    """Writes PNG files under the names that were asked for, each whole or absent."""
+def write_images(drawn: Sequence[Drawn], out: Path, remark: str = "") -> None:
+    """Writes PNG files under the names that were asked for, each whole or absent.
+
+    ``remark`` is what must be known of them; every file keeps it, and who reads them is told.
+    """
+    text = PngImagePlugin.PngInfo()
+    if remark:
+        text.add_text(REMARK, remark)
     for item in drawn:
         with atomic(inside(out, item.ask.file)) as temporary:
-            picture(item.image).save(temporary, format="PNG")
+            picture(item.image).save(temporary, format="PNG", pnginfo=text)
 
 
 def picture(image: Tensor) -> Image.Image:
@@ -162,7 +170,7 @@ def draw_with_bar(
 def bound(
     generator: Generator, conditions: Conditions, precision: Precision
 ) -> Callable[[Tensor, Tensor], Estimate]:
-    """The guided, clipped denoiser of these conditions, as samplers take it."""
+    """The guided, steered, clipped denoiser of these conditions, as samplers take it."""
     how, denoiser, device = generator.drawing, generator.denoiser, device_of(generator)
     number_format = resolve(precision, device)
 
@@ -177,6 +185,10 @@ def bound(
         how.guidance, how.guided_from, how.guided_to, how.rescale, how.guidance_apart
     )
     denoise = guide(in_precision, denoiser.kinds, guidance, denoiser.schedule)
+    if (by := generator.steering) is not None:
+        # Before clipping, behind which values at the limit have no gradient.
+        during = (how.guided_from, how.guided_to)
+        denoise = steer(denoise, by.log_likelihood, by.scale, denoiser.schedule, *during)
     if how.clip is not None:
         denoise = clip(denoise, denoiser.schedule, how.clip, how.noise_follows)
     if how.threshold is not None:

@@ -7,13 +7,28 @@ from torch import Tensor
 
 from marmor.base.errors import UserError
 from marmor.data import CLASS, DOMAIN
-from marmor.diffusion import Denoiser
+from marmor.diffusion import Denoiser, LogLikelihood
 from marmor.networks.steps import InSteps
 from marmor.networks.unet import UNet
 from marmor.recipes.designs import Drawing
 
 EVERYWHERE = ""
 """The one domain of a model that knows none."""
+
+
+@dataclass(frozen=True)
+class Steering:
+    """A judge that moves what is drawn towards what is asked for.
+
+    Args:
+        log_likelihood: what the judge says of images.
+        scale: how strongly, 1 as Bayes' rule has it.
+        remark: the sentence that tells it wherever its images are scored.
+    """
+
+    log_likelihood: LogLikelihood
+    scale: float
+    remark: str
 
 
 @dataclass(frozen=True)
@@ -27,6 +42,7 @@ class Generator:
         drawing: its own way of drawing.
         origin: where it comes from, as a person wrote it.
         sides: any sides that are multiples of this can be drawn; None: only those of image_shape.
+        steering: a judge that steers its images; None for none.
     """
 
     denoiser: Denoiser
@@ -35,6 +51,12 @@ class Generator:
     drawing: Drawing
     origin: str
     sides: int | None = None
+    steering: Steering | None = None
+
+    @property
+    def remark(self) -> str:
+        """What must be known of its images wherever they are scored; "" for nothing."""
+        return self.steering.remark if self.steering else ""
 
     @property
     def class_names(self) -> tuple[str, ...]:

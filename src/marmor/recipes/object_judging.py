@@ -1,5 +1,6 @@
 """Judges of scenes: loading them, and what they say of pictures that were asked to show objects."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from marmor.base.errors import UserError
 from marmor.base.pixels import to_unit
 from marmor.data import SHOWS, ImageSet
 from marmor.metrics import ObjectScores, object_scores
-from marmor.networks.checkpoints import load_into, load_state
+from marmor.networks.checkpoints import fingerprint, load_into, load_state
 from marmor.networks.object_judges import NETWORKS, ObjectJudge, from_course_checkpoint
 from marmor.recipes.folders import PRETRAINED, open_folder, pretrained
 from marmor.recipes.scoring import with_interval
@@ -20,6 +21,8 @@ from marmor.recipes.scoring import with_interval
 JUDGE_RECIPE = "scene-judge"
 SHIPPED = "scene-judge"
 READ_BATCH = 250
+STEERED = "steered by the judge"
+"""How remarks on steered images begin."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,20 @@ class LoadedObjectJudge:
                 "marmor train scene-judge --data …"
             )
 
+    def places(self, objects: Sequence[str]) -> list[int]:
+        """Which of its outputs stand for the objects, in their order; UserError as ``check`` raises it."""
+        self.check(objects)
+        return [(self.objects or objects).index(name) for name in objects]
+
     def read(self, images: Tensor, objects: Sequence[str]) -> Tensor:
         """Probabilities (N, K) of the objects, in their order, for uint8 images (N, 3, H, W)."""
-        self.check(objects)
-        said = read_objects_of(self.judge, images)
-        if self.objects is None:
-            return said
-        return said[:, [self.objects.index(name) for name in objects]]
+        places = self.places(objects)
+        return read_objects_of(self.judge, images)[:, places]
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits for its weights, the same for a copy in half precision, as exports are."""
+        return fingerprint(copy.deepcopy(self.judge).half())
 
 
 def load_object_judge(spec: str) -> LoadedObjectJudge:
@@ -96,8 +106,22 @@ def needed_object_judge(spec: str | None, objects: Sequence[str]) -> LoadedObjec
     return judge
 
 
+def check_apart(judge: LoadedObjectJudge, remarks: Sequence[str]) -> None:
+    """Raises UserError where remarks on images say that this very judge steered them."""
+    steered = [remark for remark in remarks if STEERED in remark]
+    if steered and any(judge.fingerprint in remark for remark in steered):
+        raise UserError(
+            f"the judge {judge.origin} has the weights of the one that steered these images, so its scores "
+            "would say nothing about them; name another judge with --judge."
+        )
+
+
 def scores_of(judge: LoadedObjectJudge, images: ImageSet) -> ObjectScores:
-    """Whether pictures show the objects that they are labelled with."""
+    """Whether pictures show the objects that they are labelled with.
+
+    Raises UserError where the judge itself steered them.
+    """
+    check_apart(judge, images.notes)
     probabilities = judge.read(images.images, images.vocabulary[SHOWS])
     return object_scores(probabilities, images.labels[SHOWS])
 

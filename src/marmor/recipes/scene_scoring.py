@@ -21,36 +21,53 @@ from marmor.recipes.folders import PRETRAINED
 from marmor.recipes.generators import Generator
 from marmor.recipes.models import load_generator
 from marmor.recipes.object_judging import (
+    STEERED,
     LoadedObjectJudge,
+    check_apart,
     figures_of,
     load_object_judge,
     needed_object_judge,
     scores_of,
 )
 from marmor.recipes.scoring import with_interval
+from marmor.recipes.steering import UNSTEERED, SteeringWishes, steered
 
 SEEDS = 20
 
 
 def score_scenes(
-    images: str, spec: Path, judge_spec: str | None, seeds: int, out: Path | None
+    images: str,
+    spec: Path,
+    judge_spec: str | None,
+    seeds: int,
+    out: Path | None,
+    steering: SteeringWishes = UNSTEERED,
 ) -> dict[str, Any]:
     """Scores a folder of ``0.png`` … or, over many seeds, a model; prints, and writes into ``out``.
 
-    Raises UserError for a list that cannot be read, pictures that are missing, and a judge or a model that
-    does not know the objects.
+    Where a judge steered the images, the table and ``steered`` in summary.json say which.
+
+    Raises UserError for a list that cannot be read, pictures that are missing, a judge or a model that
+    does not know the objects, steering by the judge that scores, and steering of finished images.
     """
     if _is_model(images):
-        generator = load_generator(images)
+        generator = steered(load_generator(images), steering)
         judge = needed_object_judge(judge_spec, generator.vocabulary.get(SHOWS, OBJECTS))
         figures = _of_model(generator, spec, judge, seeds)
+        remark = generator.remark
+    elif steering != UNSTEERED:
+        raise UserError(
+            f"{images} is no model, and finished images cannot be steered; leave --steer out."
+        )
     else:
         judge = load_object_judge(judge_spec) if judge_spec else needed_object_judge(None, OBJECTS)
         objects = judge.objects or OBJECTS
-        figures = figures_of(
-            scores_of(judge, _asked(images, read_requests(spec, objects), objects))
-        )
+        pictures = _asked(images, read_requests(spec, objects), objects)
+        figures = figures_of(scores_of(judge, pictures))
+        remark = " ".join(note for note in pictures.notes if STEERED in note)
     figures["judge"] = judge.origin
+    if remark:
+        figures["steered"] = remark
     _tell(figures)
     if out is not None:
         write_json(out / "summary.json", figures)
@@ -87,6 +104,7 @@ def _of_model(
 ) -> dict[str, Any]:
     if seeds < 2:
         raise UserError(f"--seeds must be at least 2, for intervals, not {seeds}.")
+    check_apart(judge, [generator.remark])
     asks = asked(generator, 1, spec=spec)
     scores = scores_over(generator, asks, judge, range(seeds))
     about = {"seeds": seeds, "pictures": len(asks), "calls": generator.drawing.steps}
@@ -116,7 +134,7 @@ def _asked(folder: str, requests: list[list[int]], objects: Sequence[str]) -> Im
 
 
 def _tell(figures: dict[str, Any]) -> None:
-    table = Table("measure", "value", "95 % interval", box=None)
+    table = Table("measure", "value", "95 % interval", box=None, title=figures.get("steered"))
     words = {
         "objects.found": "of the objects asked for, found",
         "objects.exact": "of the pictures, exactly as asked",
