@@ -3,7 +3,14 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from marmor.metrics import Gaussian, frechet_distance, frechet_floor, gaussian
+from marmor.metrics import (
+    Gaussian,
+    figures,
+    frechet_distance,
+    frechet_distances,
+    frechet_floor,
+    gaussian,
+)
 
 
 def normal(mean: Tensor, covariance: Tensor) -> Gaussian:
@@ -92,3 +99,41 @@ def test_floor_of_the_whole_training_set_is_the_distance():
 def test_impossible_floors_are_refused(count, draws):
     with pytest.raises(ValueError, match="must"):
         frechet_floor(torch.zeros(10, 2), torch.zeros(10, 2), count, draws, seed=0)
+
+
+@pytest.mark.parametrize("counts", [(40, 90), (200, 150)])
+def test_distances_of_features_are_those_of_their_gaussians(counts):
+    stream = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(count, 64, generator=stream) + 0.1 * i for i, count in enumerate(counts))
+    expected = frechet_distance(gaussian(a), gaussian(b))
+    assert frechet_distances(a, b).plain == pytest.approx(expected, rel=1e-7)
+
+
+def test_extrapolation_takes_the_bias_away():
+    stream = torch.Generator().manual_seed(0)
+    apart = 0.2
+    found = [
+        frechet_distances(
+            torch.randn(256, 32, generator=stream), apart + torch.randn(256, 32, generator=stream)
+        )
+        for _ in range(20)
+    ]
+    truth = 32 * apart**2
+    plain, extrapolated = (sum(each) / len(found) for each in zip(*found, strict=True))
+    assert plain > truth + 2
+    assert extrapolated == pytest.approx(truth, abs=0.25)
+
+
+def test_two_samples_of_one_distribution_may_be_zero_apart():
+    stream = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 300, 16, generator=stream)
+    plain, extrapolated = figures(frechet_distances, a, b)
+    assert plain.low > 0
+    assert extrapolated.low < 0 < extrapolated.high
+
+
+def test_what_has_no_halves_is_refused():
+    with pytest.raises(ValueError, match="4 samples"):
+        frechet_distances(torch.zeros(3, 2), torch.zeros(9, 2))
+    with pytest.raises(ValueError, match="one dimension"):
+        frechet_distances(torch.zeros(9, 2), torch.zeros(9, 3))

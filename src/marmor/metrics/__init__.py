@@ -1,8 +1,17 @@
 """Measurement: features and class indices in, small records of float64 numbers out."""
 
 from marmor.metrics.agreement import Agreement, Share, agreement, share
+from marmor.metrics.copying import closer_share
 from marmor.metrics.faces import can_detect, count_faces
-from marmor.metrics.frechet import frechet_distance, frechet_floor
+from marmor.metrics.frechet import (
+    FrechetDistances,
+    frechet_distance,
+    frechet_distances,
+    frechet_floor,
+)
+from marmor.metrics.jackknife import Figure, figures
+from marmor.metrics.kernel import kernel_distance
+from marmor.metrics.manifold import Manifold, manifold
 from marmor.metrics.means import Mean, mean
 from marmor.metrics.neighbours import Neighbours, nearest
 from marmor.metrics.objects import ObjectScores, object_scores
@@ -10,17 +19,25 @@ from marmor.metrics.statistics import Gaussian, gaussian
 
 __all__ = [
     "Agreement",
+    "Figure",
+    "FrechetDistances",
     "Gaussian",
+    "Manifold",
     "Mean",
     "Neighbours",
     "ObjectScores",
     "Share",
     "agreement",
     "can_detect",
+    "closer_share",
     "count_faces",
+    "figures",
     "frechet_distance",
+    "frechet_distances",
     "frechet_floor",
     "gaussian",
+    "kernel_distance",
+    "manifold",
     "mean",
     "nearest",
     "object_scores",

@@ -1,0 +1,60 @@
+"""Intervals of figures: how often they hold the truth."""
+
+import statistics
+
+import pytest
+import torch
+from torch import Tensor
+
+from marmor.metrics import figures
+from marmor.metrics.jackknife import LEAST
+
+
+def _shift(a: Tensor, b: Tensor) -> tuple[float, ...]:
+    return (float(a.mean() - b.mean()), float(len(a)))
+
+
+def test_the_interval_of_a_difference_of_means_is_the_known_one() -> None:
+    stream = torch.Generator().manual_seed(0)
+    variances = []
+    for _ in range(200):
+        a, b = (torch.randn(200, 1, generator=stream, dtype=torch.float64) for _ in range(2))
+        shift, _ = figures(_shift, a, b)
+        variances.append(((shift.high - shift.value) / 2.2622) ** 2)
+    assert statistics.fmean(variances) == pytest.approx(2 / 200, rel=0.1)
+
+
+def test_intervals_hold_the_truth_nineteen_times_of_twenty() -> None:
+    stream = torch.Generator().manual_seed(1)
+    held = 0
+    for _ in range(200):
+        a = torch.randn(100, 1, generator=stream, dtype=torch.float64) + 0.5
+        b = torch.randn(100, 1, generator=stream, dtype=torch.float64)
+        shift, _ = figures(_shift, a, b)
+        held += shift.low < 0.5 < shift.high
+    assert 180 <= held <= 198
+
+
+def test_the_figure_itself_is_of_all_samples() -> None:
+    a, b = torch.randn(30, 2), torch.randn(50, 2)
+    shift, count = figures(_shift, a, b)
+    assert shift.value == pytest.approx(float(a.mean() - b.mean()), abs=1e-6)
+    assert count.value == 30
+
+
+def test_sorted_samples_give_what_shuffled_ones_do() -> None:
+    stream = torch.Generator().manual_seed(2)
+    a, b = torch.randn(400, 1, generator=stream), torch.randn(400, 1, generator=stream)
+
+    def halves(a: Tensor, b: Tensor) -> tuple[float, ...]:
+        first, second = a.tensor_split(2)
+        return (float(first.mean() - second.mean()),)
+
+    [apart] = figures(halves, a.sort(0).values, b)
+    assert apart.low < 0 < apart.high
+
+
+def test_few_samples_have_no_interval() -> None:
+    few = torch.zeros(LEAST - 1, 2)
+    with pytest.raises(ValueError, match="intervals need 20"):
+        figures(_shift, few, torch.zeros(100, 2))
