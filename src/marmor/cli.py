@@ -15,8 +15,11 @@ from marmor.base.progress import console
 from marmor.recipes import adapt as adapt_recipe
 from marmor.recipes import (
     adapt_page,
+    comparing,
     digits,
     domains,
+    evaluating,
+    evaluation_page,
     exploring,
     exporting,
     faces,
@@ -49,6 +52,7 @@ Spec = Annotated[str, arg(metavar="RUN|pretrained:NAME|FILE")]
 How = Annotated[Wishes, arg(name="")]
 Steered = Annotated[SteeringWishes, arg(name="")]
 Data = Annotated[str, arg(metavar="NAME|PATH")]
+Evaluated = Annotated[OmitArgPrefixes[evaluating.EvaluationSettings], arg(name="")]
 
 UNCHANGED = Wishes()
 
@@ -141,6 +145,38 @@ def adapt(settings: Annotated[adapt_recipe.AdaptSettings, arg(name="")]) -> None
     """
     page = adapt_page.tell(adapt_recipe.adapt(settings))
     console.print(f"open the report: {page}; label images: marmor predict {settings.run} IMAGES")
+
+
+def evaluate(
+    generated: Positional[Data],
+    settings: Evaluated,
+    out: Path | None = None,
+) -> None:
+    """Tell whether generated images are like real ones: distances, precision and recall, copies, faces.
+
+    Example: marmor evaluate drawn --real faces64_val.zip --faces --out evaluation
+
+    Args:
+        generated: a folder, zip or npz of generated images, or any data.
+        out: folder for summary.json, the table, the nearest training images and report.html.
+    """
+    evaluation_page.tell(evaluating.evaluate(generated, settings), out)
+
+
+def compare(
+    generated: Positional[tuple[str, ...]],
+    settings: Evaluated,
+    out: Path = Path("comparison"),
+) -> None:
+    """Hold several sets of generated images against the same real ones: one table, one picture.
+
+    Example: marmor compare gan diffusion --real faces64_val.zip --out comparison
+
+    Args:
+        generated: folders, zips or npz of generated images; differences are to the first.
+        out: folder for the table, comparison.png and summary.json.
+    """
+    comparing.compare(generated, settings, out)
 
 
 def predict(
@@ -577,7 +613,14 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "grid": grid,
         "strip": strip,
     },
-    "measure": {"study iclevr": study_iclevr, "score": score, "predict": predict, "report": report},
+    "measure": {
+        "study iclevr": study_iclevr,
+        "score": score,
+        "evaluate": evaluate,
+        "compare": compare,
+        "predict": predict,
+        "report": report,
+    },
     "share": {"export": export},
 }
 

@@ -41,7 +41,7 @@ def test_a_run_of_faces_is_drawn_shown_and_resumed(faces: Path, tmp_path: Path, 
     figures = json.loads((faces / "summary.json").read_text())
     assert (figures["faces.images"], figures["faces.real.images"]) == (9, 9)
     assert figures["faces.real.which"] == "images of digits"
-    assert figures["faces.noise"] == figures["faces.real"] == 0
+    assert figures["faces.share.noise"] == figures["faces.share.real"] == 0
     page = (faces / "report.html").read_text()
     assert "one face found" in page
     assert "marmor train faces" in page

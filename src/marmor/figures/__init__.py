@@ -1,7 +1,7 @@
 """Figures: pictures of pictures, plots, and the report of a run as one HTML page."""
 
 from marmor.figures.pictures import grid, pairs, save_png, stack, strip
-from marmor.figures.plots import bars, confusion, curves
+from marmor.figures.plots import bars, confusion, curves, intervals
 from marmor.figures.report import Picture, Report, Section, Table, Text, render, write
 from marmor.figures.scatter import scatter
 
@@ -15,6 +15,7 @@ __all__ = [
     "confusion",
     "curves",
     "grid",
+    "intervals",
     "pairs",
     "render",
     "save_png",

@@ -124,6 +124,37 @@ def bars(
     return picture_of(figure)
 
 
+def intervals(
+    labels: Sequence[str], values: Sequence[tuple[float, float, float]], title: str
+) -> Image.Image:
+    """A point per label for its (value, low, high), with the interval as a line; 0 is always shown.
+
+    Raises ValueError where labels and values differ in number.
+    """
+    if len(labels) != len(values):
+        raise ValueError(f"{len(labels)} labels cannot name {len(values)} values")
+    figure, axes = new_figure(6.6, 1.1 + 0.32 * len(labels))
+    for row, (value, low, high) in enumerate(values):
+        axes.plot([low, high], [row, row], color=INK, linewidth=1.4, solid_capstyle="butt")
+        axes.plot(value, row, marker="o", color=PALETTE[0], ms=6)
+        axes.text(
+            1.02,
+            row,
+            f"{value:.4g}",
+            va="center",
+            color=INK,
+            fontsize=9,
+            clip_on=False,
+            transform=axes.get_yaxis_transform(),
+        )
+    axes.axvline(0, color=HAIRLINE, linewidth=0.7)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    dress(axes, title, "")
+    axes.grid(axis="x", color=HAIRLINE, linewidth=0.7)
+    return picture_of(figure)
+
+
 def _number(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
     for (row, column), count in np.ndenumerate(counts):
         dark = shares[row, column] > 0.45

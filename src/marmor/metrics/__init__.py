@@ -9,7 +9,7 @@ from marmor.metrics.frechet import (
     frechet_distances,
     frechet_floor,
 )
-from marmor.metrics.jackknife import Figure, figures
+from marmor.metrics.jackknife import LEAST, Figure, difference, figures
 from marmor.metrics.kernel import kernel_distance
 from marmor.metrics.manifold import Manifold, manifold
 from marmor.metrics.means import Mean, mean
@@ -18,6 +18,7 @@ from marmor.metrics.objects import ObjectScores, object_scores
 from marmor.metrics.statistics import Gaussian, gaussian
 
 __all__ = [
+    "LEAST",
     "Agreement",
     "Figure",
     "FrechetDistances",
@@ -31,6 +32,7 @@ __all__ = [
     "can_detect",
     "closer_share",
     "count_faces",
+    "difference",
     "figures",
     "frechet_distance",
     "frechet_distances",

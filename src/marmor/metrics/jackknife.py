@@ -1,14 +1,14 @@
 """How sure figures of two sets of features are: the delete-a-group jackknife."""
 
 import statistics
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from marmor.base.cores import on_cores
 from marmor.base.seeds import torch_stream
 
 GROUPS = 10
@@ -20,11 +20,12 @@ Statistic = Callable[[Tensor, Tensor], tuple[float, ...]]
 
 
 class Figure(NamedTuple):
-    """``value`` between the bounds of its 95 % interval."""
+    """``value`` between the bounds of its 95 % interval; ``without``: what it is without each group."""
 
     value: float
     low: float
     high: float
+    without: tuple[float, ...]
 
 
 def figures(statistic: Statistic, a: Tensor, b: Tensor, seed: int = 0) -> list[Figure]:
@@ -40,27 +41,34 @@ def figures(statistic: Statistic, a: Tensor, b: Tensor, seed: int = 0) -> list[F
     if min(len(a), len(b)) < LEAST:
         raise ValueError(f"intervals need {LEAST} samples a side, not {len(a)} and {len(b)}")
     a, b = (_shuffled(x, torch_stream(seed, "jackknife", side)) for side, x in enumerate((a, b)))
-    parts = [(a, b), *((_without(a, group), _without(b, group)) for group in range(GROUPS))]
-    tasks = [partial(statistic, *part) for part in parts]
-    with ThreadPoolExecutor(
-        torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
-        values, *others = pool.map(lambda task: task(), tasks)
+
+    def taken(without: int | None) -> tuple[float, ...]:
+        return statistic(_except(a, without), _except(b, without))
+
+    values, *others = on_cores(taken, [None, *range(GROUPS)])
     return [_figure(value, without) for value, *without in zip(values, *others, strict=True)]
 
 
-def _figure(value: float, without: list[float]) -> Figure:
+def difference(a: Figure, b: Figure) -> Figure:
+    """a − b with its interval, which is narrower where both were taken against the same second set."""
+    without = [one - other for one, other in zip(a.without, b.without, strict=True)]
+    return _figure(a.value - b.value, without)
+
+
+def _figure(value: float, without: Sequence[float]) -> Figure:
     centre = statistics.fmean(without)
     variance = (GROUPS - 1) / GROUPS * sum((each - centre) ** 2 for each in without)
     reach = _student() * variance**0.5
-    return Figure(value, value - reach, value + reach)
+    return Figure(value, value - reach, value + reach, tuple(without))
 
 
 def _shuffled(x: Tensor, stream: torch.Generator) -> Tensor:
     return x[torch.randperm(len(x), generator=stream).to(x.device)]
 
 
-def _without(x: Tensor, group: int) -> Tensor:
+def _except(x: Tensor, group: int | None) -> Tensor:
+    if group is None:
+        return x
     return x[torch.arange(len(x), device=x.device) % GROUPS != group]
 
 

@@ -1,7 +1,6 @@
 """Drawing images from a generator: per-image noise, batches of what is asked together, threads by batch."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -11,10 +10,11 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from marmor.base.conditions import Conditions
+from marmor.base.cores import on_cores
 from marmor.base.errors import unknown_name
 from marmor.base.files import atomic, inside
 from marmor.base.pixels import to_bytes
-from marmor.base.progress import Bar, progress_bar
+from marmor.base.progress import progress_bar
 from marmor.base.seeds import torch_stream
 from marmor.data import REMARK, ImageSet
 from marmor.diffusion import (
@@ -46,7 +46,7 @@ def draw(
     seed: int,
     precision: Precision = "auto",
     batch: int = 50,
-    watch: Bar | None = None,
+    watch: Callable[[float], object] = lambda share: None,
 ) -> list[Drawn]:
     """The images asked for, in order.
 
@@ -60,23 +60,14 @@ def draw(
         for first in range(0, len(together), batch)
     ]
 
-    def finish(job: Sequence[Ask]) -> Tensor:
-        return _last(states(generator, job, seed, precision))
+    def finish(job: Sequence[Ask]) -> list[Drawn]:
+        x = _last(states(generator, job, seed, precision))
+        pixels = to_bytes(x, generator.drawing.black).cpu()
+        return [Drawn(ask, image) for ask, image in zip(job, pixels, strict=True)]
 
-    drawn: list[Drawn] = []
-    threads = torch.get_num_threads() if device_of(generator).type == "cpu" else 1
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        finished = pool.map(finish, jobs)
-        try:
-            for done, (x, job) in enumerate(zip(finished, jobs, strict=True), start=1):
-                pixels = to_bytes(x, generator.drawing.black).cpu()
-                drawn += [Drawn(ask, image) for ask, image in zip(job, pixels, strict=True)]
-                if watch is not None:
-                    watch(done / len(jobs))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return drawn
+    threads = None if device_of(generator).type == "cpu" else 1
+    finished = on_cores(finish, jobs, watch, threads)
+    return [drawn for part in finished for drawn in part]
 
 
 def states(

@@ -36,10 +36,10 @@ class FaceShares:
         return {
             **with_interval("faces.share", self.drawn),
             "faces.images": self.drawn.count,
-            **with_interval("faces.real", self.real),
+            **with_interval("faces.share.real", self.real),
             "faces.real.images": self.real.count,
             "faces.real.which": self.what,
-            "faces.noise": self.noise.value,
+            **with_interval("faces.share.noise", self.noise),
         }
 
 

@@ -9,12 +9,14 @@ from marmor.base.files import write_csv, write_text
 from marmor.base.progress import console
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], path: Path) -> None:
-    """Prints the rows and writes them into the folder ``path``."""
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], path: Path | None) -> None:
+    """Prints the rows and writes them into the folder ``path``, where one is named."""
     shown = Table(*columns, box=None)
     for row in rows:
         shown.add_row(*row)
     console.print(shown)
+    if path is None:
+        return
     cells = [list(columns), *map(list, rows)]
     write_csv(path / "table.csv", cells)
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

@@ -1,12 +1,12 @@
 """Pictures of named objects: `red sphere`, `cyan cube` …"""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from marmor.base.cores import on_cores
 from marmor.base.errors import UserError
 from marmor.base.seeds import torch_stream
 from marmor.data.scenes.arranging import arrange
@@ -47,17 +47,7 @@ def make_scenes(
         streams = [torch_stream(seed, "scenes", k) for k in block]
         return _drawn([scenes[k] for k in block], [stages[k] for k in block], streams, side)
 
-    pictures: list[Tensor] = []
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
-            for finished in pool.map(finish, blocks):
-                pictures.append(finished)
-                watch(len(pictures) / len(blocks))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return torch.cat(pictures)
+    return torch.cat(on_cores(finish, blocks, watch))
 
 
 def _drawn(
