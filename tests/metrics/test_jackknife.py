@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from marmor.metrics import figures
+from marmor.metrics import difference, figures
 from marmor.metrics.jackknife import LEAST
 
 
@@ -17,11 +17,12 @@ def _shift(a: Tensor, b: Tensor) -> tuple[float, ...]:
 def test_the_interval_of_a_difference_of_means_is_the_known_one() -> None:
     stream = torch.Generator().manual_seed(0)
     variances = []
-    for _ in range(200):
+    for _ in range(600):
         a, b = (torch.randn(200, 1, generator=stream, dtype=torch.float64) for _ in range(2))
         shift, _ = figures(_shift, a, b)
         variances.append(((shift.high - shift.value) / 2.2622) ** 2)
-    assert statistics.fmean(variances) == pytest.approx(2 / 200, rel=0.1)
+    # Its own standard error is 2 parts of 100.
+    assert statistics.fmean(variances) == pytest.approx(2 / 200, rel=0.06)
 
 
 def test_intervals_hold_the_truth_nineteen_times_of_twenty() -> None:
@@ -58,3 +59,13 @@ def test_few_samples_have_no_interval() -> None:
     few = torch.zeros(LEAST - 1, 2)
     with pytest.raises(ValueError, match="intervals need 20"):
         figures(_shift, few, torch.zeros(100, 2))
+
+
+def test_what_both_were_held_against_leaves_their_difference() -> None:
+    stream = torch.Generator().manual_seed(3)
+    first = torch.randn(100, 1, generator=stream)
+    second, real = first + 0.1, 5 * torch.randn(100, 1, generator=stream)
+    [a, _], [b, _] = figures(_shift, first, real), figures(_shift, second, real)
+    apart = difference(b, a)
+    assert apart.value == pytest.approx(0.1, abs=1e-5)
+    assert apart.high - apart.low < 1e-4 < a.high - a.low

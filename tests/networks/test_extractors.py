@@ -57,6 +57,18 @@ def test_efficientnet_knows_a_cat_so_it_is_fed_as_it_was_trained() -> None:
     assert grey.shape == features.shape
 
 
+def test_efficientnet_sees_224_pixels_from_minus_one_to_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch")
+    network, seen = EfficientNetLite0(), []
+    monkeypatch.setattr(network.network, "extract_features", lambda x: seen.append(x) or x)
+    network(torch.tensor([0, 127, 255], dtype=torch.uint8)[:, None, None, None].expand(3, 3, 8, 8))
+    assert seen[0].shape == (3, 3, 224, 224)
+    for image, value in zip(seen[0], (-127 / 128, 0, 1), strict=True):
+        assert torch.allclose(image, torch.full_like(image, value), atol=1e-6)
+
+
 @torch.inference_mode()
 def test_features_do_not_depend_on_the_batch() -> None:
     pytest.importorskip("efficientnet_lite_pytorch")

@@ -102,6 +102,16 @@ def test_copies_of_training_images_are_found(real: Path, tmp_path: Path) -> None
     assert found["copies.closer"] == 1
 
 
+def test_real_images_without_splits_tell_nothing_of_copies(tmp_path: Path) -> None:
+    real = _saved(_spots(0), tmp_path / "real")
+    found = _figures(_saved(_spots(2), tmp_path / "same"), Path(real), out=tmp_path / "out")
+    assert "copies.closer" not in found
+    named = _figures(
+        str(tmp_path / "same"), Path(real), "--training", str(tmp_path / "same"), out=tmp_path / "b"
+    )
+    assert named["copies.closer"] == 1
+
+
 def test_the_second_time_nothing_is_measured_again(
     real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ from marmor.training import (
     DivergenceError,
     LoopSettings,
     RunFolder,
+    Turn,
+    adam,
     fit,
     muon_and_adamw,
     warmup_then_linear,
@@ -35,7 +37,7 @@ class Regression:
         torch.manual_seed(3)
         self.module = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1))
         matrices = [self.module[0].weight]
-        self.optimizers = muon_and_adamw(self.module, matrices, 0.02, 0.02)
+        self.turns = [Turn(self.loss, muon_and_adamw(self.module, matrices, 0.02, 0.02))]
         self.stop_at, self.poison_at = stop_at, poison_at
 
     def draw(self, step: int) -> Batch:
@@ -53,6 +55,34 @@ class Regression:
 
     def begin(self, average: nn.Module, retreats: int) -> None:
         self.average, self.retreats = average, retreats
+
+
+class Contest(Regression):
+    """Two players: the first follows a target, the second the first; each moves its own weights."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        super().__init__(stop_at)
+        torch.manual_seed(4)
+        self.module = nn.ModuleDict({"first": nn.Linear(6, 1), "second": nn.Linear(6, 1)})
+        self.called = 0
+        players = {name: adam(self.module[name], 0.05) for name in self.module}
+        self.turns = [
+            Turn(self.lead, players["first"], "first", self.count),
+            Turn(self.lead, players["first"], "again", self.count),
+            Turn(self.follow, players["second"], "second"),
+        ]
+
+    def count(self, module: nn.Module) -> None:
+        self.called += 1
+
+    def lead(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        assert isinstance(module, nn.ModuleDict)
+        return {"loss": (module["first"](batch["x"]) - batch["y"]).square().mean()}
+
+    def follow(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        assert isinstance(module, nn.ModuleDict)
+        apart = module["second"](batch["x"]) - module["first"](batch["x"])
+        return {"loss": apart.square().mean(), "apart": apart.abs().mean()}
 
 
 def settings(**changes) -> LoopSettings:
@@ -257,3 +287,27 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
     train(tmp_path / "run", Regression())
     assert run.metrics.read_bytes() == before
     assert [path.name for path in run.checkpoints.folder.iterdir()][-1:]
+
+
+def test_turns_move_their_own_weights_alone(tmp_path: Path) -> None:
+    contest, alone = Contest(), Contest()
+    alone.turns = alone.turns[:2]
+    run = train(tmp_path / "contest", contest)
+    train(tmp_path / "alone", alone)
+    # The second player's loss has a gradient in the first one's weights, which must not move them.
+    assert contest.module["first"].weight.equal(alone.module["first"].weight)
+    assert contest.called == 2 * STEPS
+    last = run.history()[-1]
+    assert {"first.loss", "again.loss", "second.loss", "second.apart"} <= last.keys()
+    assert last["second.loss"] < run.history()[0]["second.loss"]
+
+
+@pytest.mark.parametrize("killed_at", [1, 26])
+def test_a_run_of_several_turns_resumes_bit_for_bit(tmp_path: Path, killed_at: int) -> None:
+    whole, again = Contest(), Contest()
+    train(tmp_path / "whole", whole)
+    with pytest.raises(RuntimeError, match="killed"):
+        train(tmp_path / "killed", Contest(stop_at=killed_at))
+    train(tmp_path / "killed", again)
+    for mine, theirs in zip(whole.module.parameters(), again.module.parameters(), strict=True):
+        assert mine.equal(theirs)

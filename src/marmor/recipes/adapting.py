@@ -35,6 +35,7 @@ from marmor.training import (
     LoopSettings,
     Precision,
     RunFolder,
+    Turn,
     fit,
     load_weights,
     save_weights,
@@ -69,7 +70,7 @@ class Adaptation:
         self.pair, self.plan, self.steps, self.seed = pair, plan, steps, seed
         self.batch_size = BATCH
         self.dataset_size = len(pair.source)
-        self.optimizers = plan.optimizers(learner)
+        self.turns = [Turn(self.loss, plan.optimizers(learner))]
         self.teacher: Classifier = learner.classifier
         self.strength = 1.0
 

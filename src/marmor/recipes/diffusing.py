@@ -25,6 +25,7 @@ from marmor.training import (
     Precision,
     Probe,
     RunFolder,
+    Turn,
     fit,
 )
 
@@ -82,7 +83,7 @@ class Diffusion:
         self.data = data
         self.batch_size = batch_size
         self.seed = seed
-        self.optimizers = design.optimizers(denoiser)
+        self.turns = [Turn(self.loss, design.optimizers(denoiser))]
         self.dataset_size = len(data)
 
     def draw(self, step: int) -> Batch:

@@ -23,6 +23,7 @@ from marmor.training import (
     Optimizers,
     Precision,
     RunFolder,
+    Turn,
     fit,
     warmup_then_linear,
 )
@@ -86,9 +87,8 @@ class Classification:
         self.data = data
         self.seed = seed
         self.dataset_size = len(data)
-        self.optimizers = Optimizers(
-            [torch.optim.AdamW(judge.parameters(), lr=4e-3, weight_decay=0.05)]
-        )
+        adamw = torch.optim.AdamW(judge.parameters(), lr=4e-3, weight_decay=0.05)
+        self.turns = [Turn(self.loss, Optimizers([adamw]))]
 
     def draw(self, step: int) -> Batch:
         chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)

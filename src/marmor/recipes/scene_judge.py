@@ -23,6 +23,7 @@ from marmor.training import (
     LoopSettings,
     Optimizers,
     RunFolder,
+    Turn,
     fit,
     warmup_then_linear,
 )
@@ -61,7 +62,8 @@ class Detection:
         self.seed = seed
         self.dataset_size = len(data)
         parameters = judge.parameters()
-        self.optimizers = Optimizers([torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.05)])
+        adamw = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.05)
+        self.turns = [Turn(self.loss, Optimizers([adamw]))]
 
     def draw(self, step: int) -> Batch:
         chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)

@@ -3,7 +3,16 @@
 from marmor.training.average import Average
 from marmor.training.budget import Budget, linear_decay, warmup_then_linear
 from marmor.training.checkpoints import Checkpoint, load_weights, save_weights
-from marmor.training.loop import Begin, DivergenceError, Guard, LoopSettings, Method, Probe, fit
+from marmor.training.loop import (
+    Begin,
+    DivergenceError,
+    Guard,
+    LoopSettings,
+    Method,
+    Probe,
+    Turn,
+    fit,
+)
 from marmor.training.optimizers import Optimizers, adam, muon_and_adamw
 from marmor.training.precision import NumberFormat, Precision, autocast, resolve
 from marmor.training.replicas import Batch
@@ -24,6 +33,7 @@ __all__ = [
     "Precision",
     "Probe",
     "RunFolder",
+    "Turn",
     "adam",
     "autocast",
     "environment",

@@ -1,17 +1,18 @@
 """The one loop: it owns devices, precision, budgets, the log, checkpoints and interruption.
 
-A method says what a batch is, what its loss is and which optimizers move the weights; everything it
-draws comes from (seed, step), so a resumed run draws what an uninterrupted one would have drawn, and
-several processes draw the same batch and take their rows of it.
+A method says what a batch is, and of each turn of a step what its loss is and which optimizers move the
+weights; everything it draws comes from (seed, step), so a resumed run draws what an uninterrupted one would
+have drawn, and several processes draw the same batch and take their rows of it.
 """
 
 import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -30,12 +31,38 @@ from marmor.training.replicas import Batch, Replicas, threads_for
 from marmor.training.run import RunFolder
 
 
+@dataclass(frozen=True)
+class Turn:
+    """One backward pass and the step of its optimizers; networks that play against each other take turns.
+
+    Args:
+        loss: (module, rows of the batch) → means over them by name; ``"loss"`` is minimised. They are logged
+            as NAME.loss and so on.
+        optimizers: what moves; gradients that reach other weights are thrown away.
+        name: "" where a step has one turn.
+        before: done once before the turn, with the module.
+    """
+
+    loss: Callable[[nn.Module, Batch], dict[str, Tensor]]
+    optimizers: Optimizers
+    name: str = ""
+    before: Callable[[nn.Module], None] | None = None
+
+    def named(self, scalars: dict[str, float]) -> dict[str, float]:
+        """As the log calls them."""
+        return {f"{self.name}.{key}": v for key, v in scalars.items()} if self.name else scalars
+
+
 class Method(Protocol):
     """What one step of training is."""
 
-    optimizers: Optimizers
     dataset_size: int
     batch_size: int
+
+    @property
+    def turns(self) -> Sequence[Turn]:
+        """What a step does, in order; most methods have one turn."""
+        ...
 
     @property
     def module(self) -> nn.Module:
@@ -44,10 +71,6 @@ class Method(Protocol):
 
     def draw(self, step: int) -> Batch:
         """The whole batch of a step (counted from 0), tensors with equal first dimension."""
-        ...
-
-    def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Means over the batch by name; ``"loss"`` is minimised."""
         ...
 
     def rate(self, progress: float) -> float:
@@ -201,18 +224,27 @@ class _Fit:
         batch = {
             name: self._rows(values) for name, values in self.method.draw(self.at.step).items()
         }
-        scalars = self.replicas.backward(self._loss, batch)
-        scalars = self._reduce(scalars)
-        norm = nn.utils.clip_grad_norm_(self.module.parameters(), self.settings.clip_norm).item()
+        rate = self.method.rate(progress)
+        scalars: dict[str, float] = {}
+        for turn in self.method.turns:
+            scalars |= turn.named(self._turn(turn, batch, rate))
+        self.average.update(self.module, self.at.step + 1)
+        return scalars
+
+    def _turn(self, turn: Turn, batch: Batch, rate: float) -> dict[str, float]:
+        if turn.before is not None:
+            turn.before(self.module)
+        scalars = self._reduce(self.replicas.backward(partial(self._loss, turn), batch))
+        moved = turn.optimizers.parameters()
+        norm = nn.utils.clip_grad_norm_(moved, self.settings.clip_norm).item()
         if not (math.isfinite(scalars["loss"]) and math.isfinite(norm)):
             raise DivergenceError(self._divergence(scalars["loss"], norm))
-        self.method.optimizers.step(self.method.rate(progress), self.replicas)
-        self.average.update(self.module, self.at.step + 1)
+        turn.optimizers.step(rate, self.replicas)
         return {**scalars, "gradient_norm": norm}
 
-    def _loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def _loss(self, turn: Turn, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
         with autocast(self.precision, self.device):
-            return self.method.loss(module, batch)
+            return turn.loss(module, batch)
 
     def _rows(self, values: Tensor) -> Tensor:
         """This process's rows of a batch."""
@@ -302,7 +334,7 @@ class _Fit:
                 Checkpoint(
                     model=self.module.state_dict(),
                     average=self.average.module.state_dict(),
-                    optimizer=self.method.optimizers.state_dict(),
+                    optimizer=[s for each in self._movers() for s in each.state_dict()],
                     position=asdict(self.at),
                 )
             )
@@ -319,9 +351,15 @@ class _Fit:
             return False
         self.module.load_state_dict(checkpoint.model)
         self.average.module.load_state_dict(checkpoint.average)
-        self.method.optimizers.load_state_dict(checkpoint.optimizer)
+        states = iter(checkpoint.optimizer)
+        for optimizers in self._movers():
+            optimizers.load_state_dict([next(states) for _ in optimizers.parts])
         self.at = Position(**checkpoint.position)
         return True
+
+    def _movers(self) -> list[Optimizers]:
+        """Each optimizer once: several turns may share one."""
+        return list({id(turn.optimizers): turn.optimizers for turn in self.method.turns}.values())
 
     def _divergence(self, loss: float, norm: float) -> str:
         latest = self.run.checkpoints.latest()

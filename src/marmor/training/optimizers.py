@@ -17,6 +17,11 @@ class Optimizers:
         self.parts = list(parts)
         self.rates = [[group["lr"] for group in part.param_groups] for part in self.parts]
 
+    def parameters(self) -> list[nn.Parameter]:
+        """Everything that is moved."""
+        groups = [group for part in self.parts for group in part.param_groups]
+        return [parameter for group in groups for parameter in group["params"]]
+
     def step(self, factor: float, replicas: Replicas) -> None:
         """One step with every learning rate multiplied by ``factor``."""
         for part, rates in zip(self.parts, self.rates, strict=True):
