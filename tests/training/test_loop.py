@@ -37,10 +37,13 @@ class Regression:
         torch.manual_seed(3)
         self.module = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1))
         matrices = [self.module[0].weight]
-        self.turns = [Turn(self.loss, muon_and_adamw(self.module, matrices, 0.02, 0.02))]
+        self.played = [Turn(self.loss, muon_and_adamw(self.module, matrices, 0.02, 0.02))]
         self.stop_at, self.poison_at = stop_at, poison_at
 
-    def draw(self, step: int) -> Batch:
+    def turns(self, step: int) -> list[Turn]:
+        return self.played
+
+    def draw(self, step: int, turn: int) -> Batch:
         if step == self.stop_at:
             raise RuntimeError("killed")
         x = torch.randn(16, 6, generator=torch_stream(0, "x", step))
@@ -66,7 +69,7 @@ class Contest(Regression):
         self.module = nn.ModuleDict({"first": nn.Linear(6, 1), "second": nn.Linear(6, 1)})
         self.called = 0
         players = {name: adam(self.module[name], 0.05) for name in self.module}
-        self.turns = [
+        self.played = [
             Turn(self.lead, players["first"], "first", self.count),
             Turn(self.lead, players["first"], "again", self.count),
             Turn(self.follow, players["second"], "second"),
@@ -145,10 +148,10 @@ def test_ctrl_c_saves_and_a_resume_ends_the_same(tmp_path: Path) -> None:
     whole = train(tmp_path / "whole", Regression())
 
     class Interrupted(Regression):
-        def draw(self, step: int) -> Batch:
+        def draw(self, step: int, turn: int) -> Batch:
             if step == 10:
                 os.kill(os.getpid(), signal.SIGINT)
-            return super().draw(step)
+            return super().draw(step, turn)
 
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run", Interrupted(), checkpoint_seconds=1e9)
@@ -291,7 +294,7 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_turns_move_their_own_weights_alone(tmp_path: Path) -> None:
     contest, alone = Contest(), Contest()
-    alone.turns = alone.turns[:2]
+    alone.played = alone.played[:2]
     run = train(tmp_path / "contest", contest)
     train(tmp_path / "alone", alone)
     # The second player's loss has a gradient in the first one's weights, which must not move them.

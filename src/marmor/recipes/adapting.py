@@ -70,7 +70,7 @@ class Adaptation:
         self.pair, self.plan, self.steps, self.seed = pair, plan, steps, seed
         self.batch_size = BATCH
         self.dataset_size = len(pair.source)
-        self.turns = [Turn(self.loss, plan.optimizers(learner))]
+        self.turn = Turn(self.loss, plan.optimizers(learner))
         self.teacher: Classifier = learner.classifier
         self.strength = 1.0
 
@@ -80,7 +80,10 @@ class Adaptation:
         self.teacher = _by_batch(average.classifier)
         self.strength = GENTLER**retreats
 
-    def draw(self, step: int) -> Batch:
+    def turns(self, step: int) -> list[Turn]:
+        return [self.turn]
+
+    def draw(self, step: int, turn: int = 0) -> Batch:
         source = epoch_order(step, BATCH, len(self.pair.source), derive(self.seed, "source"))
         target = epoch_order(step, BATCH, len(self.pair.target), derive(self.seed, "target"))
         shown, hidden = self.pair.source.images[source], self.pair.target.images[target]

@@ -83,10 +83,13 @@ class Diffusion:
         self.data = data
         self.batch_size = batch_size
         self.seed = seed
-        self.turns = [Turn(self.loss, design.optimizers(denoiser))]
+        self.turn = Turn(self.loss, design.optimizers(denoiser))
         self.dataset_size = len(data)
 
-    def draw(self, step: int) -> Batch:
+    def turns(self, step: int) -> list[Turn]:
+        return [self.turn]
+
+    def draw(self, step: int, turn: int = 0) -> Batch:
         """Images, noise, times and labels of one step; the same for the same (seed, step)."""
         stream = torch_stream(self.seed, "train", step)
         chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)

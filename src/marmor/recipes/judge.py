@@ -88,9 +88,12 @@ class Classification:
         self.seed = seed
         self.dataset_size = len(data)
         adamw = torch.optim.AdamW(judge.parameters(), lr=4e-3, weight_decay=0.05)
-        self.turns = [Turn(self.loss, Optimizers([adamw]))]
+        self.turn = Turn(self.loss, Optimizers([adamw]))
 
-    def draw(self, step: int) -> Batch:
+    def turns(self, step: int) -> list[Turn]:
+        return [self.turn]
+
+    def draw(self, step: int, turn: int = 0) -> Batch:
         chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)
         images = to_unit(self.data.images[chosen])
         images = augment(images, torch_stream(self.seed, "augment", step))

@@ -63,9 +63,12 @@ class Detection:
         self.dataset_size = len(data)
         parameters = judge.parameters()
         adamw = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.05)
-        self.turns = [Turn(self.loss, Optimizers([adamw]))]
+        self.turn = Turn(self.loss, Optimizers([adamw]))
 
-    def draw(self, step: int) -> Batch:
+    def turns(self, step: int) -> list[Turn]:
+        return [self.turn]
+
+    def draw(self, step: int, turn: int = 0) -> Batch:
         chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)
         stream = torch_stream(self.seed, "moved", step)
         images = _moved(to_unit(self.data.images[chosen]), stream)

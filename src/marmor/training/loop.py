@@ -41,12 +41,14 @@ class Turn:
         optimizers: what moves; gradients that reach other weights are thrown away.
         name: "" where a step has one turn.
         before: done once before the turn, with the module.
+        after: told the module and the turn's scalars, once the weights have moved.
     """
 
     loss: Callable[[nn.Module, Batch], dict[str, Tensor]]
     optimizers: Optimizers
     name: str = ""
-    before: Callable[[nn.Module], None] | None = None
+    before: Callable[[nn.Module], None] = lambda module: None
+    after: Callable[[nn.Module, dict[str, float]], None] = lambda module, scalars: None
 
     def named(self, scalars: dict[str, float]) -> dict[str, float]:
         """As the log calls them."""
@@ -59,9 +61,8 @@ class Method(Protocol):
     dataset_size: int
     batch_size: int
 
-    @property
-    def turns(self) -> Sequence[Turn]:
-        """What a step does, in order; most methods have one turn."""
+    def turns(self, step: int) -> Sequence[Turn]:
+        """What a step does, in order; most methods have one turn. The optimizers are those of step 0."""
         ...
 
     @property
@@ -69,8 +70,8 @@ class Method(Protocol):
         """The network that is trained."""
         ...
 
-    def draw(self, step: int) -> Batch:
-        """The whole batch of a step (counted from 0), tensors with equal first dimension."""
+    def draw(self, step: int, turn: int) -> Batch:
+        """The whole batch of a turn of a step, both counted from 0; tensors with equal first dimension."""
         ...
 
     def rate(self, progress: float) -> float:
@@ -221,25 +222,24 @@ class _Fit:
         self.processes.wait_for_everyone()
 
     def _step(self, progress: float) -> dict[str, float]:
-        batch = {
-            name: self._rows(values) for name, values in self.method.draw(self.at.step).items()
-        }
         rate = self.method.rate(progress)
         scalars: dict[str, float] = {}
-        for turn in self.method.turns:
+        for number, turn in enumerate(self.method.turns(self.at.step)):
+            drawn = self.method.draw(self.at.step, number)
+            batch = {name: self._rows(values) for name, values in drawn.items()}
             scalars |= turn.named(self._turn(turn, batch, rate))
         self.average.update(self.module, self.at.step + 1)
         return scalars
 
     def _turn(self, turn: Turn, batch: Batch, rate: float) -> dict[str, float]:
-        if turn.before is not None:
-            turn.before(self.module)
+        turn.before(self.module)
         scalars = self._reduce(self.replicas.backward(partial(self._loss, turn), batch))
         moved = turn.optimizers.parameters()
         norm = nn.utils.clip_grad_norm_(moved, self.settings.clip_norm).item()
         if not (math.isfinite(scalars["loss"]) and math.isfinite(norm)):
             raise DivergenceError(self._divergence(scalars["loss"], norm))
         turn.optimizers.step(rate, self.replicas)
+        turn.after(self.module, scalars)
         return {**scalars, "gradient_norm": norm}
 
     def _loss(self, turn: Turn, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -359,7 +359,9 @@ class _Fit:
 
     def _movers(self) -> list[Optimizers]:
         """Each optimizer once: several turns may share one."""
-        return list({id(turn.optimizers): turn.optimizers for turn in self.method.turns}.values())
+        return list(
+            {id(turn.optimizers): turn.optimizers for turn in self.method.turns(0)}.values()
+        )
 
     def _divergence(self, loss: float, norm: float) -> str:
         latest = self.run.checkpoints.latest()
