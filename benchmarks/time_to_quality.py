@@ -5,10 +5,13 @@
 Each (network, minutes, seed) is a training run of its own, since the learning rate ends with the
 budget. Guidance and steps are the network's committed defaults, chosen with other seeds and another
 judge (benchmarks/guidance.py). Needs a machine with nothing else to do. Runs and rows that are there
-already are kept. Writes results.json, results.csv and time-to-quality.png.
+already are kept. Writes results.json, results.csv and time-to-quality.png; with --beside also the rows that
+another machine has written.
 """
 
+import csv
 import json
+import platform
 import statistics
 from dataclasses import dataclass, replace
 from functools import cache
@@ -54,6 +57,8 @@ class Settings:
             floor that stands beside its distance is that of as many real images.
         peer_steps: of DPM-Solver++ that draw them, along the published 400-step table with the published
             guidance; its own 400 steps of DDPM would take 12 s an image. 400: its own.
+        machine: what this machine is called in the table; the processor's model when left out.
+        beside: a results.csv of another machine, whose rows stand first.
         out: folder for runs and results; runs in it are taken up where they stand.
     """
 
@@ -66,13 +71,16 @@ class Settings:
     per_class: int = 100
     peer_per_class: int = 25
     peer_steps: int = 15
+    machine: str = platform.processor() or platform.machine()
+    beside: Path | None = None
     out: Path = Path("runs/time-to-quality")
 
 
 def main(settings: Settings) -> None:
     judge = load_judge(settings.judge)
-    rows = [
-        kept_or_measured(settings, judge, network, minutes, seed)
+    rows = rows_of(settings.beside) if settings.beside else []
+    rows += [
+        {"machine": settings.machine} | kept_or_measured(settings, judge, network, minutes, seed)
         for network in settings.networks
         for minutes in settings.minutes
         for seed in (settings.seeds if network == "uvit" else settings.peer_seeds)
@@ -80,6 +88,21 @@ def main(settings: Settings) -> None:
     write_json(settings.out / "results.json", rows)
     write_csv(settings.out / "results.csv", [rows[0].keys(), *(row.values() for row in rows)])
     save_png(picture(rows), settings.out / "time-to-quality.png")
+
+
+def rows_of(path: Path) -> list[Row]:
+    """Rows as an earlier call has written them, numbers as numbers."""
+    with path.open(newline="") as file:
+        return [{name: _number(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+
+
+def _number(cell: str) -> float | str:
+    for kind in (int, float):
+        try:
+            return kind(cell)
+        except ValueError:
+            continue
+    return cell
 
 
 def kept_or_measured(
@@ -143,17 +166,17 @@ def measure(
 
 
 def series(rows: list[Row], columns: tuple[str, ...]) -> dict[str, tuple[list[float], list[float]]]:
-    """For each network and column the means over seeds, by minutes."""
+    """For each network, machine and column the means over seeds, by minutes."""
     found: dict[str, tuple[list[float], list[float]]] = {}
-    for network in dict.fromkeys(str(row["network"]) for row in rows):
-        mine = [row for row in rows if row["network"] == network]
+    for network, machine in dict.fromkeys((row["network"], row["machine"]) for row in rows):
+        mine = [row for row in rows if (row["network"], row["machine"]) == (network, machine)]
         minutes = sorted({float(row["minutes"]) for row in mine})
         for column in columns:
             means = [
                 statistics.mean(float(row[column]) for row in mine if row["minutes"] == at)
                 for at in minutes
             ]
-            found[f"{network}, {LEGENDS[column]}"] = (minutes, means)
+            found[f"{network} on {machine}, {LEGENDS[column]}"] = (minutes, means)
     return found
 
 
