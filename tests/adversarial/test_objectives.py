@@ -1,6 +1,7 @@
 """Losses of both players: their values, their signs, and where they lead."""
 
 import math
+import statistics
 
 import pytest
 import torch
@@ -55,8 +56,9 @@ def test_a_clipped_linear_critic_finds_the_distance_of_two_normals() -> None:
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_shift_is_learned(objective: Objective) -> None:
-    """A generator of one number and a linear critic meet the mean of the data."""
-    stream = torch.Generator().manual_seed(1)
+    """A generator of one number circles about the mean of the data, whatever the objective."""
+    torch.manual_seed(0)
+    stream, visited = torch.Generator().manual_seed(1), []
     shift, critic = nn.Parameter(torch.zeros(1)), nn.Linear(1, 1)
     movers = [torch.optim.SGD([shift], 0.05), torch.optim.SGD(critic.parameters(), 0.05)]
     for _ in range(400):
@@ -69,4 +71,5 @@ def test_a_shift_is_learned(objective: Objective) -> None:
             mover.zero_grad()
             loss.backward()
             mover.step()
-    assert shift.item() == pytest.approx(1.5, abs=0.8)
+        visited.append(shift.item())
+    assert statistics.fmean(visited[200:]) == pytest.approx(1.5, abs=0.3)
