@@ -112,11 +112,11 @@ def test_a_killed_run_goes_on_bit_for_bit(files, tmp_path, monkeypatch, method):
     steps = adapting.steps_of(whole.pair, Plan(SourceOnly(), epochs=4))
     assert steps > 30
 
-    def killed(self, step):
+    def killed(self, step, turn):
         seen.append(step)
         if len(seen) == steps + 26:  # in the middle of the method, after all of source-only
             raise RuntimeError("killed")
-        return draw(self, step)
+        return draw(self, step, turn)
 
     with monkeypatch.context() as patch:
         patch.setattr(adapting.Adaptation, "draw", killed)

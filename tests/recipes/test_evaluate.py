@@ -76,7 +76,9 @@ def test_one_distribution_is_like_itself(real: Path, tmp_path: Path, capsys) -> 
     assert "432 features" in " ".join(found["warnings"])
     assert "Fréchet distance on pixels" in capsys.readouterr().out
     assert (tmp_path / "out" / "table.csv").is_file()
-    assert "Nearest training images" in (tmp_path / "out" / "report.html").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Nearest training images" in page
+    assert f"--real {real} --features pixels --seed 0" in page
 
 
 def test_what_should_move_moves(real: Path, tmp_path: Path) -> None:

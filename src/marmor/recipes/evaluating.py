@@ -6,6 +6,7 @@ from pathlib import PurePath
 import torch
 from torch import Tensor
 
+from marmor import __version__
 from marmor.base.cache import kept_json
 from marmor.base.errors import UserError
 from marmor.base.seeds import torch_stream
@@ -54,6 +55,16 @@ class EvaluationSettings:
     faces: bool = False
     seed: int = 0
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """As a person writes them behind the images; what was left out is left out."""
+        named = ("real", "features", "judge", "training")
+        said = [
+            (f"--{name}", value) for name in named if (value := getattr(self, name)) is not None
+        ]
+        flags = ("--faces",) if self.faces else ()
+        return (*(word for pair in said for word in pair), *flags, "--seed", str(self.seed))
+
 
 @dataclass(frozen=True)
 class Copies:
@@ -82,6 +93,7 @@ class Evaluation:
         copies: None where no training images are known.
         faces: None where nobody asked for them.
         agreement: how often the class of the file's name is read; None without classes or a judge.
+        words: of the command that measures it again.
     """
 
     name: str
@@ -93,6 +105,7 @@ class Evaluation:
     copies: Copies | None = None
     faces: FaceShares | None = None
     agreement: Share | None = None
+    words: tuple[str, ...] = ()
 
 
 def evaluate(generated: str, settings: EvaluationSettings) -> Evaluation:
@@ -123,6 +136,7 @@ def evaluate(generated: str, settings: EvaluationSettings) -> Evaluation:
         distances(by, drawn, real, *features, settings.seed),
         (*warnings(generated, drawn), *warnings(settings.real, real), *_mismatches(drawn, real)),
         _copies(settings, by, drawn, real, *features),
+        words=settings.words,
     )
     fewer = min(len(drawn), len(real))
     if fewer < by.extractor.dimension:
@@ -145,7 +159,14 @@ def distances(
     by: Instrument, drawn: ImageSet, real: ImageSet, a: Tensor, b: Tensor, seed: int
 ) -> dict[str, Figure]:
     """Figures of features a (N, D) of drawn and b (M, D) of real images; kept, since they take long."""
-    key = ("figures", drawn.fingerprint(), real.fingerprint(), by.fingerprint, str(seed))
+    key = (
+        "figures",
+        __version__,
+        drawn.fingerprint(),
+        real.fingerprint(),
+        by.fingerprint,
+        str(seed),
+    )
     kept = kept_json(key, lambda: _distances(by, a, b, seed))
     return {
         name: Figure(value, low, high, tuple(without))

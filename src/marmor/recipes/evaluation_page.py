@@ -1,5 +1,6 @@
 """An evaluation told: printed, summary.json, the table, the picture of neighbours, the page."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,7 @@ def page(
         title=f"{found.name} against real images",
         lead=f"{len(found.generated):,} generated images, held against {len(found.real):,} real ones.",
         sections=sections,
+        commands=[shlex.join(["marmor", "evaluate", found.name, *found.words])],
         facts={"features": found.by.title, "dimensions": found.by.extractor.dimension},
         files=[("summary.json", "every figure"), ("table.csv", "the table")],
         references=REFERENCES,
