@@ -114,9 +114,9 @@ class Design:
 def fading_guidance(images: int) -> float:
     """Guidance for a UViT: it makes up for what training has not reached yet, and costs variety.
 
-    scale − 1 = 3.2 · (images / 50,000)^−0.55, at most 3 (docs/digits.md has the tables).
+    scale − 1 = 3.2 · (images / 50,000)^−0.55, from 0.8 to 3 (docs/digits.md has the tables).
     """
-    return round(1 + min(3.2 * (max(images, 1) / 50_000) ** -0.55, 3.0), 1)
+    return round(1 + min(max(3.2 * (max(images, 1) / 50_000) ** -0.55, 0.8), 3.0), 1)
 
 
 def _uvit(
