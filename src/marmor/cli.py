@@ -243,7 +243,7 @@ def sample(
     generator = steered(_generator(model, how), steering)
     asks = asked(generator, per_class, classes, domain, spec)
     write_images(draw_with_bar(generator, asks, seed, precision), out, generator.remark)
-    console.print(f"{len(asks)} images → {out}", generator.remark)
+    console.print(" ".join(filter(None, (f"{len(asks)} images → {out}", generator.remark))))
 
 
 def score(
@@ -311,7 +311,7 @@ def grid(
     each = columns if generator.class_names else columns**2
     asks = asked(generator, each, domain=domain, spec=spec)
     path = pictures.grid_command(generator, asks, columns, seed, out)
-    console.print(f"grid: {path}", generator.remark)
+    console.print(" ".join(filter(None, (f"grid: {path}", generator.remark))))
 
 
 def strip(
