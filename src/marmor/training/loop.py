@@ -41,14 +41,12 @@ class Turn:
         optimizers: what moves; gradients that reach other weights are thrown away.
         name: "" where a step has one turn.
         before: done once before the turn, with the module.
-        after: told the module and the turn's scalars, once the weights have moved.
     """
 
     loss: Callable[[nn.Module, Batch], dict[str, Tensor]]
     optimizers: Optimizers
     name: str = ""
     before: Callable[[nn.Module], None] = lambda module: None
-    after: Callable[[nn.Module, dict[str, float]], None] = lambda module, scalars: None
 
     def named(self, scalars: dict[str, float]) -> dict[str, float]:
         """As the log calls them."""
@@ -239,7 +237,6 @@ class _Fit:
         if not (math.isfinite(scalars["loss"]) and math.isfinite(norm)):
             raise DivergenceError(self._divergence(scalars["loss"], norm))
         turn.optimizers.step(rate, self.replicas)
-        turn.after(self.module, scalars)
         return {**scalars, "gradient_norm": norm}
 
     def _loss(self, turn: Turn, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
