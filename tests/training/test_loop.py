@@ -314,3 +314,13 @@ def test_a_run_of_several_turns_resumes_bit_for_bit(tmp_path: Path, killed_at: i
     train(tmp_path / "killed", again)
     for mine, theirs in zip(whole.module.parameters(), again.module.parameters(), strict=True):
         assert mine.equal(theirs)
+
+
+def test_gradients_of_others_do_not_count_in_a_turns_norm(tmp_path: Path) -> None:
+    contest = Contest()
+    contest.played = contest.played[2:]
+    loss = contest.follow(contest.module, contest.draw(0, 0))["loss"]
+    own = torch.autograd.grad(loss, list(contest.module["second"].parameters()))
+    expected = torch.cat([gradient.flatten() for gradient in own]).norm().item()
+    run = train(tmp_path, contest, budget=Budget(steps=1), log_every=1)
+    assert run.history()[0]["second.gradient_norm"] == pytest.approx(expected)
