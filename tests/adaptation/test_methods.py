@@ -88,6 +88,21 @@ def test_without_strength_the_classifier_learns_from_labels_alone(method):
         assert torch.allclose(a, b, atol=1e-7)
 
 
+@pytest.mark.parametrize("method", WITH_SOURCE, ids=lambda m: type(m).__name__)
+def test_the_source_teaches_the_last_layer_only_through_what_dropout_leaves(method):
+    kept = torch.ones(8, 6)
+    kept[:, 2], kept[:, 3] = 0.0, 2.0
+    _, found, _ = step(method, seen(strength=0.0, kept=kept))
+    given, classifier = seen(), Small()
+    logits = classifier.logits(classifier.features(given.source) * kept)
+    expected = torch.autograd.grad(
+        F.cross_entropy(logits, given.labels), [*classifier.parameters()]
+    )
+    assert not expected[2][:, 2].any()
+    for a, b in zip(found, expected, strict=True):
+        assert torch.allclose(a, b, atol=1e-7)
+
+
 @pytest.mark.parametrize("units", [1, 2])
 def test_dann_is_a_saddle_point_with_one_turn_of_the_sign(units):
     """The classifier gets ∂labels − λ·∂domains, the opponent ∂domains itself."""

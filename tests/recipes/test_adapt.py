@@ -154,6 +154,26 @@ def test_the_average_teaches_normalised_by_its_batch(files):
     assert seen[0].mean((0, 2, 3)).abs().max() < 1e-3
 
 
+def test_dropout_is_drawn_with_the_batch(files):
+    pair = load_pair(str(files / "source.npz"), str(files / "target.npz"), None, 0)
+    learner = adapting.Learner(adapting.DigitJudge(10, 1), None)
+    plan = Plan(SourceOnly(), dropout=0.4)
+    first, again = (adapting.Adaptation(learner, pair, plan, steps=10, seed=0) for _ in range(2))
+    kept = first.draw(3)["kept"]
+    assert kept.shape == (32, learner.classifier.feature_size)
+    assert torch.equal(again.draw(3)["kept"], kept)
+    assert not torch.equal(again.draw(4)["kept"], kept)
+    assert kept.unique().tolist() == pytest.approx([0.0, 1 / 0.6])
+    assert (kept == 0).float().mean().item() == pytest.approx(0.4, abs=0.03)
+    batch = first.draw(3)
+    hidden = first.loss(learner, batch | {"kept": torch.zeros_like(kept)})["loss"]
+    head = learner.classifier.head.bias
+    assert hidden.item() == pytest.approx(
+        F.cross_entropy(head.expand(32, -1), batch["labels"]).item()
+    )
+    assert "kept" not in adapting.Adaptation(learner, pair, Plan(SourceOnly()), 10, 0).draw(3)
+
+
 @dataclass(frozen=True)
 class Ruinous(Method):
     """Says zero of every target image, as hard as it is allowed to."""

@@ -89,13 +89,23 @@ class Adaptation:
         shown, hidden = self.pair.source.images[source], self.pair.target.images[target]
         streams = [torch_stream(self.seed, view, step) for view in ("source", "target", "strong")]
         views, unlabelled = self.plan.views, to_unit(hidden)
-        return {
+        drawn = {
             "source": views.source(to_unit(shown), streams[0]),
             "labels": self.pair.source.labels["class"][source],
             "target": views.target(unlabelled, streams[1]),
             "strong": views.strong(unlabelled, streams[2]),
             "progress": torch.full((BATCH,), min(1.0, step / self.steps)),
         }
+        return drawn | self._kept(step)
+
+    def _kept(self, step: int) -> Batch:
+        """What dropout leaves; part of the batch, so that a resume and every process see the same."""
+        if not self.plan.dropout:
+            return {}
+        shape = (BATCH, self.module.classifier.feature_size)
+        left = 1 - self.plan.dropout
+        chance = torch.rand(shape, generator=torch_stream(self.seed, "dropout", step))
+        return {"kept": (chance < left) / left}
 
     def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
         assert isinstance(module, Learner)
@@ -104,7 +114,13 @@ class Adaptation:
             for name in ("source", "target", "strong")
         }
         progress = batch["progress"][0].item()
-        seen = Seen(**views, labels=batch["labels"], progress=progress, strength=self.strength)
+        seen = Seen(
+            **views,
+            labels=batch["labels"],
+            progress=progress,
+            strength=self.strength,
+            kept=batch.get("kept"),
+        )
         return self.plan.method.update(module.classifier, module.opponent, self.teacher, seen)
 
     def rate(self, progress: float) -> float:

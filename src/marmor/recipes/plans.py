@@ -66,7 +66,8 @@ class Plan:
 
     ``start``: the plan whose network it goes on from, or, ``anew``, whose answers on the target a fresh
     network takes for labels (students: Furlanello et al. 2018; Xie et al. 2020); ``epochs``: passes over
-    the source; ``ema``: of the weights, ``clip_norm``: of the gradients, none of either where a method is
+    the source; ``dropout``: of the source's features, the share that each step hides from the last layer;
+    ``ema``: of the weights, ``clip_norm``: of the gradients, none of either where a method is
     published without.
     """
 
@@ -75,6 +76,7 @@ class Plan:
     start: str | None = None
     anew: bool = False
     epochs: float = 6.0
+    dropout: float = 0.0
     rates: Literal["published", "modern"] = "modern"
     ema: float = 0.99
     clip_norm: float = 1.0
@@ -108,6 +110,9 @@ SOURCE_ONLY, TARGET_ONLY = "source-only", "target-only"
 BEST = "adamatch-student"
 """What `--method best` stands for."""
 
+DROPOUT = 0.4
+"""Where few images are seen often: on the target alone."""
+
 MILD = Views(augment, augment)
 BOLD = Views(textured, augment, augment_boldly)
 PLANS: dict[str, Plan] = {
@@ -121,7 +126,12 @@ PLANS: dict[str, Plan] = {
     "mean-teacher": Plan(MeanTeacher(), BOLD),
     "adamatch": Plan(AdaMatch(), BOLD),
     "adamatch-student": Plan(
-        SourceOnly(), Views(augment_warped), start="adamatch", anew=True, epochs=3.0
+        SourceOnly(),
+        Views(augment_warped),
+        start="adamatch",
+        anew=True,
+        epochs=3.0,
+        dropout=DROPOUT,
     ),
     "adamatch-quotas": Plan(
         AdaMatch(rounds=5, balance=1.0), Views(textured_stretched, augment, stretched)
@@ -130,5 +140,5 @@ PLANS: dict[str, Plan] = {
     "shot": Plan(
         Shot(), Views(plain, augment, augment_boldly), start="source-augmented", epochs=2.0
     ),
-    TARGET_ONLY: Plan(SourceOnly(), Views(augment_warped)),
+    TARGET_ONLY: Plan(SourceOnly(), Views(augment_warped), dropout=DROPOUT),
 }

@@ -27,6 +27,8 @@ class Seen:
     augmented once more, harder; ``labels``: int64 (B,).
     ``progress``: steps done over steps planned, in [0, 1].
     ``strength``: a factor on all that is not the labelled loss; a guard lowers it.
+    ``kept``: what dropout leaves of the source's features, factors (B, D) (Srivastava et al. 2014); None
+    for all of them.
     """
 
     source: Tensor
@@ -35,6 +37,7 @@ class Seen:
     strong: Tensor
     progress: float
     strength: float = 1.0
+    kept: Tensor | None = None
 
 
 class Method(ABC):
@@ -58,9 +61,10 @@ class Method(ABC):
 
 
 def labelled_loss(classifier: Classifier, seen: Seen) -> tuple[Tensor, Tensor]:
-    """Cross-entropy on the source, and the source's features."""
+    """Cross-entropy on the source, of the features that dropout leaves, and all of its features."""
     features = classifier.features(seen.source)
-    return F.cross_entropy(classifier.logits(features), seen.labels), features
+    kept = features if seen.kept is None else features * seen.kept
+    return F.cross_entropy(classifier.logits(kept), seen.labels), features
 
 
 def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

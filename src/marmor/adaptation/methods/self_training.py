@@ -64,10 +64,8 @@ class AdaMatch(Method):
     def update(
         self, classifier: Classifier, opponent: nn.Module | None, teacher: Classifier, seen: Seen
     ) -> Losses:
-        features = classifier.features(seen.source)
-        logits = classifier.logits(features)
-        labelled = F.cross_entropy(logits, seen.labels)
-        source = logits.detach().float().softmax(1)
+        labelled, features = labelled_loss(classifier, seen)
+        source = classifier.logits(features.detach()).detach().float().softmax(1)
         shares = source.mean(0)
         surest, pseudo = aligned(answers(teacher, seen.target), shares, self.rounds).max(1)
         sure = (surest > self.confidence * source.amax(1).mean()).float()
