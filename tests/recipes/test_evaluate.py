@@ -67,6 +67,14 @@ def _figures(generated: str, real: Path, *words: str, out: Path) -> dict:
     return json.loads((out / "summary.json").read_text())
 
 
+def test_without_a_training_split_no_copies_are_looked_for(tmp_path: Path) -> None:
+    write_splits({"test": _spots(1)}, tmp_path / "held-out.npz")
+    generated = _saved(_spots(2), tmp_path / "generated")
+    found = _figures(generated, tmp_path / "held-out.npz", out=tmp_path / "out")
+    assert "copies.closer" not in found
+    assert 0 <= found["precision"] <= 1
+
+
 def test_one_distribution_is_like_itself(real: Path, tmp_path: Path, capsys) -> None:
     found = _figures(_saved(_spots(2), tmp_path / "same"), real, out=tmp_path / "out")
     assert found["kernel.pixels.low"] < 0 < found["kernel.pixels.high"]

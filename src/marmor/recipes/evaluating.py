@@ -213,7 +213,12 @@ def _copies(
 ) -> Copies | None:
     """None where no training images are known, or where they are the real ones themselves."""
     side = min(drawn.size)
-    training = read(settings.training or settings.real, "train", side)
+    try:
+        training = read(settings.training or settings.real, "train", side)
+    except MissingSplitError:
+        if settings.training is not None:
+            raise
+        return None
     if training.unlabelled().fingerprint() == real.unlabelled().fingerprint():
         return None
     bank = features_of(by, training, "training images")
