@@ -292,7 +292,7 @@ def write(path: Path, count: int, classes: list[int], **changes) -> str:
     [
         ((40, [0, 1]), (40, [0, 2]), "shows the classes 2, which the source does not have"),
         ((40, [1]), (40, [0, 1]), "1 class"),
-        ((40, [0, 1]), (3, [0, 1]), "2 images are too few"),
+        ((40, [0, 1]), (3, [0, 1]), r"of the target are too few \(2\)"),
     ],
 )
 def test_pairs_that_cannot_be(tmp_path, source, target, said):

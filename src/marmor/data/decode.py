@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from marmor.base.errors import UserError
@@ -50,6 +50,11 @@ def decode(data: bytes, where: str) -> Picture:
             remarks = _container_remarks(image)
             image.load()
             upright = ImageOps.exif_transpose(image)
+    except UnidentifiedImageError as error:
+        raise UserError(
+            f"{where} cannot be read as an image (expected {', '.join(_FORMATS)}); replace or remove this "
+            "file."
+        ) from error
     except Exception as error:  # a damaged file raises anything from OSError to SyntaxError
         raise UserError(
             f"{where} cannot be read as an image ({error}); replace or remove this file."

@@ -81,11 +81,13 @@ def load_pair(source: str, target: str, size: int | None, seed: int) -> Pair:
     targets, told = _matched(targets, names, target)
     notes += told
     if "test" not in targets:
-        targets["train"], targets["test"] = _parted(targets["train"], TESTED, seed, "tested")
+        targets["train"], targets["test"] = _parted(
+            targets["train"], "target", TESTED, seed, "tested"
+        )
         notes.append("target: no test split; a fifth of its images is held out for the table.")
     for who, sets in (("source", sources), ("target", targets)):
         if "val" not in sets:
-            sets["train"], sets["val"] = _parted(sets["train"], HELD_OUT, seed, "held out")
+            sets["train"], sets["val"] = _parted(sets["train"], who, HELD_OUT, seed, "held out")
             notes.append(f"{who}: no val split; a tenth of its training images is held out.")
     require_classes(sources["val"], at_least=1)
     known = {name: images if images.class_names else None for name, images in targets.items()}
@@ -128,13 +130,14 @@ def _in_one_order(sets: Splits) -> Splits:
 
 
 def _parted(
-    images: ImageSet, fraction: float, seed: int, purpose: str
+    images: ImageSet, who: str, fraction: float, seed: int, purpose: str
 ) -> tuple[ImageSet, ImageSet]:
     """(rest, part): the draw sees no labels, so that they cannot matter."""
     count = round(fraction * len(images))
     if not 0 < count < len(images):
         raise UserError(
-            f"{len(images)} images are too few to hold {fraction:.0%} of them out; give at least 10."
+            f"the images of the {who} are too few ({len(images)}) to hold {fraction:.0%} of them out; give "
+            "at least 10."
         )
     order = torch.randperm(len(images), generator=torch_stream(seed, purpose))
     return images.take(order[count:].sort().values), images.take(order[:count].sort().values)
