@@ -16,9 +16,9 @@ from marmor.diffusion import Denoiser, NoisePrediction, linear_betas
 from marmor.networks.steps import InSteps
 from marmor.networks.unet import UNet
 from marmor.recipes.asking import ask_classes
+from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.designs import Drawing, unet_shape
 from marmor.recipes.drawing import draw
-from marmor.recipes.generators import Generator
 from marmor.recipes.hub import write_hub
 from marmor.training import Precision, resolve
 
@@ -66,7 +66,7 @@ def compare() -> dict[str, float]:
     return result
 
 
-def generator(side: int, steps: int) -> Generator:
+def generator(side: int, steps: int) -> DiffusionGenerator:
     """A U-Net of the size that `marmor train faces --network unet` trains, with random weights."""
     torch.manual_seed(0)
     network = UNet(unet_shape((3, side, side), {}))
@@ -74,7 +74,7 @@ def generator(side: int, steps: int) -> Generator:
         torch.nn.init.normal_(parameter, std=0.02)
     denoiser = Denoiser(InSteps(network, TABLE), linear_betas(TABLE), NoisePrediction(), {})
     drawing = Drawing("ddim", steps, spacing="leading", guidance=1.0, start=1.0, clip=None)
-    return Generator(
+    return DiffusionGenerator(
         denoiser.eval(), (), (3, side, side), drawing, "random weights", network.multiple
     )
 

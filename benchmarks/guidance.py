@@ -16,10 +16,10 @@ from pathlib import Path
 import tyro
 
 from marmor.recipes.asking import ask_classes
+from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.designs import Drawing, Solver
 from marmor.recipes.drawing import as_images, draw
-from marmor.recipes.generators import Generator
-from marmor.recipes.models import LoadedJudge, load_generator, load_judge
+from marmor.recipes.models import LoadedJudge, load_diffusion, load_judge
 from marmor.recipes.scoring import RealFeatures, accuracy, judge_images, real_features
 
 WISHES = ("solver", "steps", "guidance", "guided_from", "guided_to")
@@ -58,7 +58,7 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    generator, judge = load_generator(settings.model), load_judge(settings.judge)
+    generator, judge = load_diffusion(settings.model), load_judge(settings.judge)
     real = real_features(judge, settings.real, generator.image_shape[1])
     with settings.out.open("w", newline="") as file:
         table = csv.DictWriter(file, fieldnames=(*WISHES, *FIGURES))
@@ -71,7 +71,7 @@ def main(settings: Settings) -> None:
 
 
 def measure(
-    settings: Settings, model: Generator, judge: LoadedJudge, real: RealFeatures
+    settings: Settings, model: DiffusionGenerator, judge: LoadedJudge, real: RealFeatures
 ) -> dict[str, float | str]:
     """What the images of one way of drawing are worth."""
     began = time.monotonic()

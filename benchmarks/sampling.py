@@ -21,10 +21,10 @@ from against_diffusers import compare
 from marmor.base.conditions import ClassLabel
 from marmor.base.files import write_json
 from marmor.recipes.asking import ask_classes
+from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.designs import DESIGNS, PUBLISHED_STEPS
 from marmor.recipes.drawing import draw
-from marmor.recipes.generators import Generator
-from marmor.recipes.models import load_generator
+from marmor.recipes.models import load_diffusion
 
 IMAGES = 1000
 CLASSES = 10
@@ -46,7 +46,7 @@ def main(
         peer_images: of its 1,000 images, this many are drawn.
         out: folder for sampling.json.
     """
-    ours = load_generator(model)
+    ours = load_diffusion(model)
     by_calls = {
         steps: median(runs, lambda steps=steps: seconds(with_steps(ours, steps), IMAGES))
         for steps in (8, ours.drawing.steps, 20)
@@ -67,20 +67,20 @@ def main(
         print(f"{name}: {value}")
 
 
-def peer() -> Generator:
+def peer() -> DiffusionGenerator:
     """ContextUnet as the public script samples it."""
     design, shape = DESIGNS["context-unet"], (3, 28, 28)
     torch.manual_seed(0)
     names = tuple(map(str, range(CLASSES)))
     denoiser = design.build(shape, {"class": ClassLabel(CLASSES)}).eval()
-    return Generator(denoiser, {"class": names}, shape, design.drawing, "public recipe")
+    return DiffusionGenerator(denoiser, {"class": names}, shape, design.drawing, "public recipe")
 
 
-def with_steps(generator: Generator, steps: int) -> Generator:
+def with_steps(generator: DiffusionGenerator, steps: int) -> DiffusionGenerator:
     return replace(generator, drawing=replace(generator.drawing, steps=steps))
 
 
-def seconds(generator: Generator, images: int, precision: str = "auto") -> float:
+def seconds(generator: DiffusionGenerator, images: int, precision: str = "auto") -> float:
     started = time.perf_counter()
     draw(generator, ask_classes(generator, images // CLASSES), 0, precision)  # type: ignore[arg-type]
     return time.perf_counter() - started

@@ -23,10 +23,10 @@ from PIL import Image
 from marmor.base.files import write_csv, write_json
 from marmor.figures import curves, save_png, stack
 from marmor.recipes.asking import ask_classes
+from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.digits import DigitsSettings, resume, train
 from marmor.recipes.drawing import as_images, draw
-from marmor.recipes.generators import Generator
-from marmor.recipes.models import LoadedJudge, load_generator, load_judge
+from marmor.recipes.models import LoadedJudge, load_diffusion, load_judge
 from marmor.recipes.scoring import accuracy, judge_images, real_features
 from marmor.training import RunFolder
 
@@ -111,7 +111,7 @@ def kept_or_measured(
     """The row of an earlier call that drew and judged in the same way, or a new one."""
     path = settings.out / f"{network}-{minutes:g}min-seed{seed}"
     train_or_resume(settings, network, minutes, seed, path)
-    generator = load_generator(str(path))
+    generator = load_diffusion(str(path))
     if network != "uvit":
         generator = replace(generator, drawing=generator.drawing.within(settings.peer_steps))
     last = RunFolder(path).history()[-1]
@@ -146,7 +146,7 @@ def train_or_resume(
 
 
 def measure(
-    generator: Generator, judge: LoadedJudge, data: str, per_class: int, seed: int
+    generator: DiffusionGenerator, judge: LoadedJudge, data: str, per_class: int, seed: int
 ) -> dict[str, float]:
     """What the samples of a model are worth."""
     plain = replace(generator, drawing=replace(generator.drawing, guidance=1.0))

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +22,7 @@ from marmor.recipes import (
     exploring,
     exporting,
     faces,
+    gan_faces,
     hub,
     iclevr,
     inverting,
@@ -39,12 +39,12 @@ from marmor.recipes import (
 from marmor.recipes import ddim as ddim_recipe
 from marmor.recipes import demo as demo_recipe
 from marmor.recipes.asking import ask_objects, asked, names_of
+from marmor.recipes.denoising import STILL_STEPS
 from marmor.recipes.drawing import draw_with_bar, write_images
 from marmor.recipes.folders import PRETRAINED
-from marmor.recipes.generators import Generator
-from marmor.recipes.models import DEFAULT_JUDGE, load_generator
+from marmor.recipes.models import DEFAULT_JUDGE, load_diffusion, load_generator
 from marmor.recipes.steering import UNSTEERED, SteeringWishes, steered
-from marmor.recipes.wishes import Wishes, changed
+from marmor.recipes.wishes import Wishes
 from marmor.training import Precision
 
 Command = Callable[..., Any]
@@ -55,6 +55,7 @@ Data = Annotated[str, arg(metavar="NAME|PATH")]
 Evaluated = Annotated[OmitArgPrefixes[evaluating.EvaluationSettings], arg(name="")]
 
 UNCHANGED = Wishes()
+PER_CLASS = 100
 
 
 def demo(minutes: float = 4.0, run: Path = Path("runs/demo")) -> None:
@@ -96,6 +97,15 @@ def train_faces(settings: Annotated[faces.FacesSettings, arg(name="")]) -> None:
     Example: marmor train faces --data faces --run runs/faces --minutes 30
     """
     run = faces.train(settings)
+    console.print(f"trained: {run.path}; draw from it and show it: marmor report {run.path}")
+
+
+def train_gan_faces(settings: Annotated[gan_faces.GanSettings, arg(name="")]) -> None:
+    """Train a GAN on faces or other images, 64×64.
+
+    Example: marmor train gan-faces --data FOLDER --objective r3gan --run runs/gan --minutes 30
+    """
+    run = gan_faces.train(settings)
     console.print(f"trained: {run.path}; draw from it and show it: marmor report {run.path}")
 
 
@@ -214,7 +224,8 @@ def resume(run: Positional[Path]) -> None:
 def sample(
     model: Positional[Spec],
     out: Path,
-    per_class: int = 100,
+    per_class: int | None = None,
+    count: int | None = None,
     classes: str = "",
     domain: str = "",
     spec: Path | None = None,
@@ -230,7 +241,8 @@ def sample(
     Args:
         model: a run folder, pretrained:NAME, a file of weights, or a diffusers folder.
         out: folder for the images.
-        per_class: images of each class.
+        per_class: images of each class; 100 when nothing is said.
+        count: images in all instead, of each class as many as of the others, or one more.
         classes: comma-separated names, such as 0,1; all when left out.
         domain: comma-separated names, for a model that draws several, each into a folder of its own; all when
             left out.
@@ -240,8 +252,11 @@ def sample(
         steering: none where left out.
         precision: auto is bf16 where the processor has it.
     """
-    generator = steered(_generator(model, how), steering)
-    asks = asked(generator, per_class, classes, domain, spec)
+    if per_class is not None and count is not None:
+        raise UserError("--per-class and --count both say how many images; give one of them.")
+    generator = steered(load_generator(model).wished(how), steering)
+    each = PER_CLASS if per_class is None else per_class
+    asks = asked(generator, each, classes, domain, spec, count)
     write_images(draw_with_bar(generator, asks, seed, precision), out, generator.remark)
     console.print(" ".join(filter(None, (f"{len(asks)} images → {out}", generator.remark))))
 
@@ -307,7 +322,7 @@ def grid(
         how: the model's own where left out.
         steering: none where left out.
     """
-    generator = steered(_generator(model, how), steering)
+    generator = steered(load_generator(model).wished(how), steering)
     each = columns if generator.class_names else columns**2
     asks = asked(generator, each, domain=domain, spec=spec)
     path = pictures.grid_command(generator, asks, columns, seed, out)
@@ -338,7 +353,7 @@ def strip(
         seed: of the noise.
         how: the model's own where left out.
     """
-    generator = _generator(model, how)
+    generator = load_diffusion(model).wished(how)
     if objects:
         ask = ask_objects(generator, objects)
     else:
@@ -366,7 +381,7 @@ def eta_grid(
     noises: Path | None = None,
     columns: int | None = None,
     class_: Annotated[str, arg(name="class")] = "",
-    steps: int = exploring.STEPS,
+    steps: int = STILL_STEPS,
     out: Path = Path("eta-grid.png"),
     seed: int = 0,
     precision: Precision = "auto",
@@ -385,7 +400,7 @@ def eta_grid(
         seed: of the fresh noise.
         precision: auto is bf16 where the processor has it.
     """
-    generator = _generator(model, Wishes(steps=steps))
+    generator = load_diffusion(model).wished(Wishes(steps=steps))
     chosen = exploring.noises_of(noises, columns, generator)
     name = class_ or names_of(generator)[0]
     image = exploring.eta_grid(generator, chosen, name, seed=seed, precision=precision)
@@ -395,12 +410,12 @@ def eta_grid(
 
 def interpolate(
     model: Positional[Spec],
-    from_: Annotated[str, arg(name="from")],
-    to: str,
+    from_: Annotated[str, arg(name="from")] = "0",
+    to: str = "1",
     alphas: str = "0:1:0.1",
     method: str = "slerp,lerp",
     class_: Annotated[str, arg(name="class")] = "",
-    steps: int = exploring.STEPS,
+    steps: int | None = None,
     out: Path = Path("interpolation.png"),
     precision: Precision = "auto",
 ) -> None:
@@ -410,20 +425,21 @@ def interpolate(
 
     Args:
         model: a run folder, pretrained:NAME, a file of weights, or a diffusers folder.
-        from_: a noise: NN.pt, NN.npy, NN.safetensors, or a whole number, the seed to draw it from.
+        from_: a noise: NN.pt, NN.npy, NN.safetensors, or a whole number, the seed to draw it from; of a GAN a
+            latent vector, by its seed.
         to: the other one.
         alphas: shares of the way, first:last:step.
         method: slerp, lerp, or both.
         class_: what to draw, all along the way; the first class when left out.
-        steps: of DDIM.
+        steps: of DDIM, 50 when left out; a GAN takes none.
         out: the PNG to write.
         precision: auto is bf16 where the processor has it.
     """
     ways, shares = exploring.check_ways(method), exploring.Alphas.parse(alphas).values()
-    generator = _generator(model, Wishes(steps=steps))
+    generator = load_generator(model)
     ends = exploring.noise_of(from_, generator), exploring.noise_of(to, generator)
     name = class_ or names_of(generator)[0]
-    image = exploring.interpolation(generator, ends, name, shares, ways, precision)
+    image = exploring.interpolation(generator, ends, name, shares, ways, steps, precision)
     pictures.save_png(image, out)
     console.print(f"interpolation: {out}")
 
@@ -432,7 +448,7 @@ def invert(
     model: Positional[Spec],
     images: Data,
     out: Path,
-    steps: int = exploring.STEPS,
+    steps: int = STILL_STEPS,
     corrections: int = 0,
     precision: Precision = "fp32",
 ) -> None:
@@ -448,7 +464,7 @@ def invert(
         corrections: further estimates of each step; more come back more exactly.
         precision: auto is bf16 where the processor has it.
     """
-    inverting.invert(load_generator(model), images, out, steps, corrections, precision)
+    inverting.invert(load_diffusion(model), images, out, steps, corrections, precision)
 
 
 def report(
@@ -456,6 +472,7 @@ def report(
     judge: str | None = None,
     per_class: int = 100,
     seed: int = 1,
+    beside: str | None = None,
     real: str | None = None,
 ) -> None:
     """Draw, measure and show a trained run: report.html and summary.json.
@@ -463,14 +480,15 @@ def report(
     Example: marmor report runs/first
 
     Args:
-        run: a run folder of `marmor train digits`, `digits-two-domains` or `faces`.
+        run: a run folder of `marmor train digits`, `digits-two-domains`, `faces` or `gan-faces`.
         judge: a judge's run, pretrained:NAME, or file; of several domains DOMAIN=JUDGE for each, with commas;
             the shipped ones for digits.
         per_class: images drawn and judged of each class, or in all where there are none.
         seed: of the images.
+        beside: another model whose images are shown beside this one's.
         real: held-out real faces to compare with, for a run of faces.
     """
-    page = reporting.report(run, judge, per_class, seed, real=real)
+    page = reporting.report(run, judge, per_class, seed, beside, real)
     console.print(f"open the report: {page}")
 
 
@@ -495,7 +513,7 @@ def export(
     if out is None and to is None:
         raise UserError("name a new folder with --out, or one for diffusers with --to diffusers.")
     if to is not None:
-        hub.write_hub(load_generator(str(run)), to[1])
+        hub.write_hub(load_diffusion(str(run)), to[1])
         console.print(f"exported: {to[1]}")
     if out is not None:
         exporting.export(run, out, note, guidance)
@@ -598,6 +616,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "train digits": train_digits,
         "train digits-two-domains": train_digits_two_domains,
         "train faces": train_faces,
+        "train gan-faces": train_gan_faces,
         "train iclevr": train_iclevr,
         "train judge": train_judge,
         "train scene-judge": train_scene_judge,
@@ -674,8 +693,3 @@ def _overview() -> str:
 def _line(name: str, command: Command) -> str:
     first = (command.__doc__ or "").splitlines()[0]
     return f"  {name:<24} {first}"
-
-
-def _generator(model: str, how: Wishes) -> Generator:
-    generator = load_generator(model)
-    return replace(generator, drawing=changed(generator.drawing, how))

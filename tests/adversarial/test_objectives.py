@@ -28,6 +28,14 @@ def test_the_losses_are_those_of_sigmoids() -> None:
     assert Relativistic().critic(real, fake).item() == pytest.approx(expected.item())
 
 
+def test_accuracy_is_of_sides_or_of_pairs() -> None:
+    real, fake = torch.tensor([1.0, -0.5, 3.0, 2.0]), torch.tensor([0.3, -2.0, 1.0, 4.0])
+    # Three real ones above zero, one drawn one below it; three pairs in the right order.
+    assert NonSaturating().accuracy(real, fake).item() == 0.5
+    assert Relativistic().accuracy(real, fake).item() == 0.75
+    assert Wasserstein().accuracy(real + 9, fake + 9).item() == 0.75
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_players_pull_in_opposite_directions(objective: Objective) -> None:
     real, fake = torch.zeros(3, requires_grad=True), torch.zeros(3, requires_grad=True)

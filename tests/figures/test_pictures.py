@@ -4,7 +4,7 @@ import torch
 from PIL import Image, ImageColor
 
 from marmor.base.errors import UserError
-from marmor.figures import grid, pairs, save_png, strip
+from marmor.figures import grid, pairs, save_png, side_by_side, strip
 from marmor.figures.style import PAPER
 
 LIGHT = ImageColor.getrgb(PAPER)
@@ -26,6 +26,21 @@ def test_grid_places_pictures_in_reading_order():
         assert picture.getpixel((corner[0] - 1, corner[1])) == LIGHT
         assert picture.getpixel((corner[0], corner[1] - 1)) == LIGHT
     assert picture.getpixel((2 + 2 * 14 + 5, 2 + 10 + 4)) == LIGHT
+
+
+def test_side_by_side_puts_pictures_in_a_row_under_their_titles():
+    left, right = (grid(plain(1, side, side), 1, scale=1, gap=0) for side in (30, 40))
+    whole = side_by_side([left, right], ["a", "b"], gap=10)
+    assert whole.width == 30 + 10 + 40
+    top = whole.height - 40
+    assert top > 0
+    pixels = np.asarray(whole)
+    assert np.array_equal(pixels[top : top + 30, :30], np.asarray(left))
+    assert np.array_equal(pixels[top:, 40:], np.asarray(right))
+    assert (pixels[:top] != LIGHT).any()  # the titles
+    assert (pixels[top:, 30:40] == LIGHT).all()
+    with pytest.raises(ValueError, match="titles"):
+        side_by_side([left, right], ["a"])
 
 
 def test_pixels_become_sharp_squares():

@@ -10,9 +10,9 @@ from marmor.base.errors import UserError
 from marmor.base.pixels import to_bytes, to_unit
 from marmor.diffusion import Flow, linear_betas
 from marmor.recipes.asking import Ask, ask_classes
+from marmor.recipes.denoising import DiffusionGenerator, states
 from marmor.recipes.designs import Drawing
-from marmor.recipes.drawing import draw, states, write_images
-from marmor.recipes.generators import Generator
+from marmor.recipes.drawing import draw, write_images
 from marmor.recipes.models import load_generator
 from marmor.recipes.wishes import SOLVERS, Wishes, changed, times_of
 
@@ -21,7 +21,7 @@ def stack(drawn) -> torch.Tensor:
     return torch.stack([item.image for item in drawn]).int()
 
 
-def lefts(generator: Generator, count: int) -> list[Ask]:
+def lefts(generator: DiffusionGenerator, count: int) -> list[Ask]:
     return ask_classes(generator, count, ["left"])
 
 

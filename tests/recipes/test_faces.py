@@ -62,7 +62,7 @@ def test_a_wrong_wish_leaves_the_last_report_whole(faces: Path, capsys) -> None:
 
 
 def test_without_a_detector_the_page_says_so(faces: Path, monkeypatch) -> None:
-    monkeypatch.setattr("marmor.recipes.reporting.can_detect", lambda: False)
+    monkeypatch.setattr("marmor.recipes.publishing.can_detect", lambda: False)
     main(f"report {faces} --per-class 4".split())
     assert "marmor[faces]" in (faces / "report.html").read_text()
     assert "faces.share" not in json.loads((faces / "summary.json").read_text())

@@ -14,9 +14,8 @@ from marmor.base.pixels import to_bytes
 from marmor.diffusion import Denoiser, NoisePrediction, VelocityPrediction, linear_betas
 from marmor.networks.steps import InSteps
 from marmor.networks.unet import Shape, UNet
+from marmor.recipes.denoising import DiffusionGenerator, trajectory
 from marmor.recipes.designs import Drawing
-from marmor.recipes.drawing import trajectory
-from marmor.recipes.generators import Generator
 from marmor.recipes.hub import SHARED, load_hub, write_hub
 from marmor.recipes.models import load_generator
 from marmor.recipes.wishes import times_of
@@ -29,7 +28,9 @@ FAINT = 1e-3
 """Last beta of a table with so little noise that an untrained network's images show shades."""
 
 
-def own(classes: int = 0, prediction=NoisePrediction, drawing: Drawing = PLAIN) -> Generator:
+def own(
+    classes: int = 0, prediction=NoisePrediction, drawing: Drawing = PLAIN
+) -> DiffusionGenerator:
     """A generator around a small U-Net with seeded random weights."""
     torch.manual_seed(0)
     kinds = {"class": classes} if classes else {}
@@ -45,12 +46,12 @@ def own(classes: int = 0, prediction=NoisePrediction, drawing: Drawing = PLAIN) 
         {"class": ClassLabel(classes)} if classes else {},
     )
     names = tuple("abcdefgh"[:classes])
-    return Generator(
+    return DiffusionGenerator(
         denoiser.eval(), {"class": names} if names else {}, (3, 16, 16), drawing, "a test", sides=2
     )
 
 
-def drawn(generator: Generator, noise: Tensor, label: int | None = None) -> Tensor:
+def drawn(generator: DiffusionGenerator, noise: Tensor, label: int | None = None) -> Tensor:
     conditions = {} if label is None else {"class": torch.full((len(noise),), label)}
     times = times_of(generator.drawing, generator.denoiser.schedule)
     *_, state = trajectory(generator, noise, conditions, times, third, "fp32")

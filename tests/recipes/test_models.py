@@ -43,7 +43,7 @@ def test_an_export_keeps_the_guidance_chosen_for_it(
     assert given == changed(own, Wishes(guidance=1.75))
     with pytest.raises(UserError, match="finite"):
         export(run, tmp_path / "other", guidance=float("nan"))
-    with pytest.raises(UserError, match="draws nothing"):
+    with pytest.raises(UserError, match="knows no guidance"):
         export(judge_run, tmp_path / "other", guidance=2.0)
     assert not (tmp_path / "other").exists()
 

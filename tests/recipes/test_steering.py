@@ -18,8 +18,8 @@ from marmor.data import SHOWS, read
 from marmor.networks.object_judges import ObjectJudge
 from marmor.recipes import scene_scoring
 from marmor.recipes.asking import Ask, ask_scenes
+from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.drawing import as_images, draw
-from marmor.recipes.generators import Generator
 from marmor.recipes.models import load_generator
 from marmor.recipes.object_judging import LoadedObjectJudge, load_object_judge, scores_of
 from marmor.recipes.steering import SteeringWishes, log_likelihood, steered
@@ -41,16 +41,16 @@ def spec(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def generator(tiny_scene_model: Path) -> Generator:
+def generator(tiny_scene_model: Path) -> DiffusionGenerator:
     return load_generator(str(tiny_scene_model))
 
 
-def asks(generator: Generator) -> list[Ask]:
+def asks(generator: DiffusionGenerator) -> list[Ask]:
     places = generator.vocabulary[SHOWS].index
     return ask_scenes(generator, [[places(name) for name in names] for names in OBJECTS])
 
 
-def drawn(model: Generator, batch: int = 50) -> Tensor:
+def drawn(model: DiffusionGenerator, batch: int = 50) -> Tensor:
     return torch.stack([item.image for item in draw(model, asks(model), 0, "fp32", batch)])
 
 
@@ -78,7 +78,7 @@ def test_a_set_is_as_likely_as_its_objects_there_and_the_others_not(
 
 
 def test_steered_scenes_are_likelier_to_the_judge_the_more_the_stronger(
-    generator: Generator, other_judge: Path
+    generator: DiffusionGenerator, other_judge: Path
 ) -> None:
     judge = load_object_judge(str(other_judge))
     say = log_likelihood(judge, generator.vocabulary[SHOWS])
@@ -95,15 +95,17 @@ def test_steered_scenes_are_likelier_to_the_judge_the_more_the_stronger(
 
 
 def test_a_steered_scene_does_not_depend_on_the_batch_size(
-    generator: Generator, other_judge: Path
+    generator: DiffusionGenerator, other_judge: Path
 ) -> None:
     model = steered(generator, SteeringWishes(str(other_judge), 200.0))
     whole, alone = drawn(model, batch=3).int(), drawn(model, batch=1).int()
     assert (whole - alone).abs().max() <= 1
 
 
-def test_guidance_and_steering_act_in_one_interval(generator: Generator, other_judge: Path) -> None:
-    def during(model: Generator, low: float, high: float) -> Tensor:
+def test_guidance_and_steering_act_in_one_interval(
+    generator: DiffusionGenerator, other_judge: Path
+) -> None:
+    def during(model: DiffusionGenerator, low: float, high: float) -> Tensor:
         how = replace(model.drawing, guidance=1.0, guided_from=low, guided_to=high)
         return drawn(replace(model, drawing=how))
 
@@ -179,7 +181,7 @@ def copied(run: Path, out: Path, half: bool) -> Path:
 @pytest.mark.parametrize("half", [False, True])
 def test_the_judge_that_steers_does_not_score_by_any_path(
     half: bool,
-    generator: Generator,
+    generator: DiffusionGenerator,
     tiny_scene_model: Path,
     other_judge: Path,
     spec: Path,
@@ -203,7 +205,7 @@ def test_the_judge_that_steers_does_not_score_by_any_path(
 
 def test_what_cannot_be_steered(
     run: Path,
-    generator: Generator,
+    generator: DiffusionGenerator,
     tiny_scene_judge: Path,
     spec: Path,
     tmp_path: Path,

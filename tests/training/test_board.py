@@ -11,7 +11,7 @@ from marmor.training import board
 def test_tensorboard_reads_every_number_back(tmp_path: Path) -> None:
     panel = board.Board(tmp_path)
     for step, loss in ((20, 0.5), (40, 0.25)):
-        panel.write({"step": step, "loss": loss})
+        panel.write({"step": step, "loss": loss, "retreat": "a word is no number"})
     panel.close()
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()

@@ -29,6 +29,13 @@ def test_anything_but_one_positive_unit_is_refused(given: dict[str, int]) -> Non
         Budget(**given)
 
 
+def test_the_usual_minutes_are_taken_where_nothing_is_asked_for() -> None:
+    assert Budget.asked(30) == Budget(minutes=30)
+    assert Budget.asked(30, steps=5) == Budget(steps=5)
+    with pytest.raises(UserError, match="one unit"):
+        Budget.asked(30, images=5, epochs=1)
+
+
 def test_rates() -> None:
     assert warmup_then_linear(0.015) == pytest.approx(0.5)
     assert warmup_then_linear(0.03) == 1

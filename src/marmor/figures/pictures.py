@@ -93,6 +93,23 @@ def stack(pictures: Sequence[Image.Image]) -> Image.Image:
     return whole
 
 
+def side_by_side(
+    pictures: Sequence[Image.Image], titles: Sequence[str], gap: int = 24
+) -> Image.Image:
+    """Pictures in one row, ``gap`` pixels between them, a title above each."""
+    _counts("titles", titles, len(pictures))
+    heads = [labels.wrap(title, each.width) for title, each in zip(titles, pictures, strict=True)]
+    top = labels.height(heads) + labels.PAD
+    width = sum(each.width for each in pictures) + gap * (len(pictures) - 1)
+    whole = _sheet(width, top + max(each.height for each in pictures))
+    pen, x = ImageDraw.Draw(whole), 0
+    for head, each in zip(heads, pictures, strict=True):
+        labels.draw(pen, (x, 0, x + each.width, top - labels.PAD), head)
+        whole.paste(each, (x, top))
+        x += each.width + gap
+    return whole
+
+
 def save_png(image: Image.Image, path: Path) -> None:
     """Writes a PNG, whole or not at all, with the resolution that the image carries.
 

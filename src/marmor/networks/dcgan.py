@@ -26,6 +26,8 @@ class DcganGenerator(nn.Module):
     """
 
     latent = LATENT
+    reach = (-1.0, 1.0)
+    """The values that its last layer can give."""
 
     def __init__(
         self, image_shape: tuple[int, int, int], classes: int = 0, widest: int = 1024

@@ -42,6 +42,8 @@ class R3Generator(nn.Module):
     """
 
     latent = LATENT
+    reach = None
+    """The values that its last layer can give: all."""
 
     def __init__(
         self, image_shape: tuple[int, int, int], classes: int = 0, blocks: int = 1

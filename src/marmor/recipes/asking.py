@@ -77,12 +77,27 @@ def ask_classes(
     return asks
 
 
+def ask_in_all(
+    generator: Generator,
+    count: int,
+    classes: Sequence[str] | None = None,
+    others: Mapping[str, Sequence[str]] | None = None,
+) -> list[Ask]:
+    """``count`` images in all, of each group as many as of any other, or one more; else ``ask_classes``."""
+    if count < 1:
+        raise UserError(f"at least 1 image can be drawn, not {count}.")
+    groups = len(ask_classes(generator, 1, classes, others))
+    asks = ask_classes(generator, -(-count // groups), classes, others)
+    chosen = {ask.file for ask in sorted(asks, key=lambda ask: ask.number)[:count]}
+    return [ask for ask in asks if ask.file in chosen]
+
+
 def ask_scenes(generator: Generator, requests: Sequence[Sequence[int]]) -> list[Ask]:
     """One picture for each request, a list of places among the objects: ``0.png``, ``1.png`` …
 
     Raises UserError where a request is for more objects than a training picture shows.
     """
-    kind = generator.denoiser.kinds[SHOWS]
+    kind = generator.kinds[SHOWS]
     assert isinstance(kind, ObjectSet)
     asks: list[Ask] = []
     for number, request in enumerate(requests):
@@ -99,12 +114,17 @@ def ask_scenes(generator: Generator, requests: Sequence[Sequence[int]]) -> list[
 
 
 def asked(
-    generator: Generator, each: int, classes: str = "", domain: str = "", spec: Path | None = None
+    generator: Generator,
+    each: int,
+    classes: str = "",
+    domain: str = "",
+    spec: Path | None = None,
+    count: int | None = None,
 ) -> list[Ask]:
     """What a person asks for with --classes and --domain, comma-separated names, or with --spec, a list.
 
-    ``each`` images of each class; one of each entry of a list. Raises UserError where the model knows no
-    such thing.
+    ``each`` images of each class, or ``count`` in all; one of each entry of a list. Raises UserError where
+    the model knows no such thing.
     """
     knows_sets = SHOWS in generator.vocabulary
     if spec is not None and not knows_sets:
@@ -115,11 +135,16 @@ def asked(
             '[["red cube"], ["blue sphere", "cyan cylinder"]].'
         )
     if spec is not None:
+        if count is not None:
+            raise UserError("--spec says how many pictures there are; leave --count out.")
         return ask_scenes(generator, read_requests(spec, generator.vocabulary[SHOWS]))
     if domain and DOMAIN not in generator.vocabulary:
         raise UserError(f"{generator.origin} draws one domain only; leave --domain out.")
     others = {DOMAIN: _listed(domain)} if domain else {}
-    return ask_classes(generator, each, _listed(classes) if classes else None, others)
+    named = _listed(classes) if classes else None
+    if count is not None:
+        return ask_in_all(generator, count, named, others)
+    return ask_classes(generator, each, named, others)
 
 
 def ask_objects(generator: Generator, objects: str) -> Ask:

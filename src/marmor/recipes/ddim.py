@@ -20,9 +20,9 @@ from marmor.networks.checkpoints import fingerprint
 from marmor.networks.steps import InSteps
 from marmor.recipes.asking import said_class
 from marmor.recipes.conventions import Conventions
-from marmor.recipes.drawing import bound, conditions_of, device_of, picture
-from marmor.recipes.generators import Generator, check_noise
-from marmor.recipes.models import load_generator
+from marmor.recipes.denoising import DiffusionGenerator, bound
+from marmor.recipes.drawing import picture
+from marmor.recipes.models import load_diffusion
 from marmor.recipes.pixel_errors import squared_error, tell_errors
 from marmor.training import Precision
 
@@ -69,7 +69,7 @@ def run(settings: DdimSettings, class_name: str = "") -> None:
     _check(settings)
     generator, table = stepped(str(settings.unet))
     noises = read_noises(settings.noises)
-    check_noise(generator, noises.values, f"noise in {settings.noises}")
+    generator.check_noise(noises.values, f"noise in {settings.noises}")
     conditions = said(generator, class_name)
     if settings.search:
         assert settings.truth is not None
@@ -87,9 +87,9 @@ def run(settings: DdimSettings, class_name: str = "") -> None:
         tell_errors(errors, settings.out / "mse.csv")
 
 
-def stepped(spec: str) -> tuple[Generator, Discrete]:
+def stepped(spec: str) -> tuple[DiffusionGenerator, Discrete]:
     """A generator whose network counts time in steps, and its table; UserError for others."""
-    generator = load_generator(spec)
+    generator = load_diffusion(spec)
     schedule = generator.denoiser.schedule
     if not isinstance(schedule, Discrete) or not isinstance(generator.denoiser.network, InSteps):
         raise UserError(
@@ -100,7 +100,7 @@ def stepped(spec: str) -> tuple[Generator, Discrete]:
 
 
 def draw_images(
-    generator: Generator,
+    generator: DiffusionGenerator,
     noises: Noises,
     conditions: Conditions,
     settings: DdimSettings,
@@ -133,14 +133,14 @@ def draw_images(
 
 @torch.inference_mode()
 def trajectory(
-    generator: Generator,
+    generator: DiffusionGenerator,
     x: Tensor,
     names: Sequence[str],
     conditions: Conditions,
     settings: DdimSettings,
 ) -> Iterator[State]:
     """Every state after x; each image has fresh noise of its own, and all show the same."""
-    x = x.to(device_of(generator))
+    x = x.to(generator.device)
     denoise, schedule = under(generator, settings.how, conditions, settings.precision, len(x))
     times = settings.how.times(settings.steps, schedule.steps)
     streams = [torch_stream(settings.seed, "ddim", name) for name in names]
@@ -153,7 +153,11 @@ def trajectory(
 
 
 def under(
-    generator: Generator, how: Conventions, conditions: Conditions, precision: Precision, count: int
+    generator: DiffusionGenerator,
+    how: Conventions,
+    conditions: Conditions,
+    precision: Precision,
+    count: int,
 ) -> tuple[Callable[[Tensor, Tensor], Estimate], Discrete]:
     """The denoiser of ``count`` images under some conventions, as samplers take it, and its table."""
     own = generator.denoiser
@@ -168,13 +172,13 @@ def under(
     return bound(changed, every, precision), own.schedule
 
 
-def said(generator: Generator, class_name: str) -> Conditions:
+def said(generator: DiffusionGenerator, class_name: str) -> Conditions:
     """What one image is asked to show: a class, or, where none is named, nothing."""
-    return conditions_of(generator, [said_class(generator, class_name) if class_name else {}])
+    return generator.conditions([said_class(generator, class_name) if class_name else {}])
 
 
 def search(
-    generator: Generator,
+    generator: DiffusionGenerator,
     noises: Noises,
     conditions: Conditions,
     truth: Tensor,
@@ -203,7 +207,7 @@ def search(
 
 @torch.inference_mode()
 def _finishes(
-    generator: Generator,
+    generator: DiffusionGenerator,
     noises: Noises,
     conditions: Conditions,
     way: Conventions,
@@ -213,7 +217,7 @@ def _finishes(
     """The image under ``way``, with either end and either range: only the last step differs."""
     denoise, schedule = under(generator, way, conditions, settings.precision, 1)
     times = way.times(settings.steps, schedule.steps)
-    x = noises.values.to(device_of(generator))
+    x = noises.values.to(generator.device)
     states = [State(times[0], x, x)]
     for state in ddim(denoise, states[0].x, times, schedule):
         states.append(state)
@@ -242,7 +246,11 @@ def _check(settings: DdimSettings) -> None:
 
 
 def _begin(
-    generator: Generator, noises: Noises, conditions: Conditions, settings: DdimSettings, out: Path
+    generator: DiffusionGenerator,
+    noises: Noises,
+    conditions: Conditions,
+    settings: DdimSettings,
+    out: Path,
 ) -> None:
     """Writes down how the images of ``out`` are made; refuses a folder with images made otherwise."""
     how = {

@@ -66,10 +66,13 @@ class DiffusionSettings:
 
     @property
     def budget(self) -> Budget:
-        given = (self.minutes, self.steps, self.images, self.epochs)
-        if all(value is None for value in given):
-            return Budget(minutes=DEFAULT_MINUTES)
-        return Budget(self.steps, self.images, self.epochs, self.minutes)
+        return Budget.asked(
+            DEFAULT_MINUTES,
+            steps=self.steps,
+            images=self.images,
+            epochs=self.epochs,
+            minutes=self.minutes,
+        )
 
 
 class Diffusion:

@@ -16,14 +16,12 @@ from marmor.data import Noises, read_noise, read_noises
 from marmor.diffusion import lerp, slerp
 from marmor.figures import grid, stack, strip
 from marmor.recipes.asking import said_class
-from marmor.recipes.drawing import conditions_of, trajectory
-from marmor.recipes.generators import Generator, check_noise
-from marmor.recipes.wishes import times_of
+from marmor.recipes.denoising import DiffusionGenerator
+from marmor.recipes.generators import Generator
 from marmor.training import Precision
 
 ETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 WAYS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {"slerp": slerp, "lerp": lerp}
-STEPS = 50
 DRAWN_NOISES = 4
 """Columns of an eta grid where nobody gives noises."""
 
@@ -57,11 +55,11 @@ class Alphas:
 
 
 def noise_of(spec: str, generator: Generator) -> Tensor:
-    """One noise, float32 (C, H, W): from a file, or drawn anew where ``spec`` is a whole number, its seed."""
+    """One noise, float32: from a file, or drawn anew where ``spec`` is a whole number, its seed."""
     if spec.isdecimal():
-        return torch.randn(generator.image_shape, generator=torch_stream(int(spec), "noise"))
+        return torch.randn(generator.noise_shape, generator=torch_stream(int(spec), "noise"))
     noise = read_noise(Path(spec))
-    check_noise(generator, noise[None], f"the noise {spec}")
+    generator.check_noise(noise[None], f"the noise {spec}")
     return noise
 
 
@@ -73,12 +71,12 @@ def noises_of(folder: Path | None, count: int | None, generator: Generator) -> N
         names = [str(seed) for seed in range(count or DRAWN_NOISES)]
         return Noises(tuple(names), torch.stack([noise_of(name, generator) for name in names]))
     noises = read_noises(folder)
-    check_noise(generator, noises.values, f"noise in {folder}")
+    generator.check_noise(noises.values, f"noise in {folder}")
     return Noises(noises.names[:count], noises.values[:count])
 
 
 def eta_grid(
-    generator: Generator,
+    generator: DiffusionGenerator,
     noises: Noises,
     class_name: str,
     etas: Sequence[float] = ETAS,
@@ -104,20 +102,21 @@ def interpolation(
     class_name: str,
     shares: Sequence[float],
     ways: Iterable[str],
+    steps: int | None = None,
     precision: Precision = "auto",
 ) -> Image.Image:
     """Images between two noises, one strip a way, the norm of each noise under its image.
 
-    Drawn by DDIM without fresh noise; every image shows the same class. The norms explain the pictures:
-    independent noises are nearly perpendicular, so the straight way loses norm in the middle, and what
-    is no longer as long as noise the denoiser does not take for noise.
+    Drawn without fresh noise, by DDIM in ``steps`` where it takes steps; every image shows the same class.
+    The norms explain the pictures: independent noises are nearly perpendicular, so the straight way loses
+    norm in the middle, and what is no longer as long as noise the network does not take for noise.
     """
+    still = generator.still(steps)
     if ends[0].shape != ends[1].shape:
         raise UserError(
             f"between noises of {tuple(ends[0].shape)} and {tuple(ends[1].shape)} there is no way; "
             "give two of one size."
         )
-    still = replace(generator, drawing=replace(generator.drawing, solver="ddim", eta=0.0))
     strips: list[Image.Image] = []
     with progress_bar("sampling") as bar:
         ways = list(ways)
@@ -129,7 +128,7 @@ def interpolation(
                 f"{name} {share:g}\n‖x‖ = {noise.norm():.1f}"
                 for share, noise in zip(shares, between, strict=True)
             ]
-            pixels = to_bytes(x, generator.drawing.black)
+            pixels = to_bytes(x, generator.black)
             strips.append(strip(pixels, captions, scale=scale_of(x)))
             bar((done + 1) / len(ways))
     return stack(strips)
@@ -152,19 +151,12 @@ def from_noises(
     One at a time, each with fresh noise of its own where its way asks for some, so that an image
     depends on nothing but its own noise.
     """
-    times = times_of(generator.drawing, generator.denoiser.schedule)
-    finished: list[Tensor] = []
-    for name, noise in zip(noises.names, noises.values, strict=True):
-        stream = torch_stream(seed, "fresh", name)
-
-        def draw(x: Tensor, stream: torch.Generator = stream) -> Tensor:
-            return torch.randn(x.shape, generator=stream).to(x.device)
-
-        conditions = conditions_of(generator, [said_class(generator, class_name)])
-        for state in trajectory(generator, noise[None], conditions, times, draw, precision):
-            x = state.x
-        finished.append(x.cpu())
-    return torch.cat(finished)
+    said = said_class(generator, class_name)
+    finished = [
+        generator.finish(noise[None], [said], [torch_stream(seed, "fresh", name)], precision)
+        for name, noise in zip(noises.names, noises.values, strict=True)
+    ]
+    return torch.cat(finished).cpu()
 
 
 def scale_of(images: Tensor, wanted: int = 112) -> int:

@@ -9,6 +9,8 @@ from marmor.base.errors import UserError
 from marmor.base.files import write_json
 from marmor.recipes.designs import Drawing
 from marmor.recipes.folders import DRAWING_RECIPES, WEIGHTS_FILE
+from marmor.recipes.gan_faces import RECIPE as GAN_RECIPE
+from marmor.recipes.latents import DRAWS
 from marmor.recipes.wishes import Wishes, changed
 from marmor.training import RunFolder, save_weights
 
@@ -18,17 +20,20 @@ def export(path: Path, out: Path, note: str = "", guidance: float | None = None)
 
     Every command that takes a run takes the folder too. ``note`` says what it was trained on;
     ``guidance`` is what the model is drawn with from then on, the recipe's own when left out.
-    Raises UserError where ``out`` holds something already, the run has no checkpoint, or guidance is
-    given for a run that draws nothing.
+    Of a GAN the generator alone is written. Raises UserError where ``out`` holds something already, the run
+    has no checkpoint, or guidance is given for a run that knows none.
     """
     changed(Drawing(), Wishes(guidance=guidance))  # refuses what cannot be drawn with
     run = RunFolder.open(path, *DRAWING_RECIPES, "judge")
-    if guidance is not None and run.recipe not in DRAWING_RECIPES:
+    guided = run.recipe in DRAWING_RECIPES and run.recipe != GAN_RECIPE
+    if guidance is not None and not guided:
         raise UserError(
-            f"{path} is a run of the recipe {run.recipe!r}, which draws nothing; "
+            f"{path} is a run of the recipe {run.recipe!r}, which knows no guidance; "
             "leave --guidance out."
         )
     weights = run.average_weights()
+    if run.recipe == GAN_RECIPE:
+        weights = {name: values for name, values in weights.items() if name.startswith(DRAWS)}
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists and is not an empty folder; name a new one with --out.")
     halves = {

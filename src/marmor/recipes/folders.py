@@ -11,8 +11,10 @@ from marmor.base.files import read_json
 from marmor.training import RunFolder, load_weights
 
 PRETRAINED = "pretrained:"
-DRAWING_RECIPES = ("digits", "digits-two-domains", "faces", "iclevr")
+DRAWING_RECIPES = ("digits", "digits-two-domains", "faces", "gan-faces", "iclevr")
 """Recipes whose runs draw images."""
+FACE_RECIPES = ("faces", "gan-faces")
+"""Of them, those whose images may be faces."""
 WEIGHTS = Path(str(files("marmor") / "weights"))
 WEIGHTS_FILE = "model.safetensors"
 

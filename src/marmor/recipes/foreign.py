@@ -12,8 +12,8 @@ from marmor.networks import context_unet, unet
 from marmor.networks.checkpoints import State, load_into, load_state, recognise, without_prefix
 from marmor.networks.steps import InSteps
 from marmor.networks.unet import UNet
+from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.designs import DESIGNS, TABLE, Drawing, as_published
-from marmor.recipes.generators import Generator
 
 SIDE = 256
 """Side of the images it was trained on; it draws any side that can be halved at every level."""
@@ -22,7 +22,7 @@ DDIM = Drawing("ddim", 50, spacing="leading", guidance=1.0, guided_from=0.0, sta
 """How public scripts draw from such a U-Net."""
 
 
-def load_foreign(path: Path) -> Generator:
+def load_foreign(path: Path) -> DiffusionGenerator:
     """A generator from a file of weights, whose names and shapes say what it is; UserError otherwise."""
     state = load_state(path)
     kind = recognise(state)
@@ -31,13 +31,15 @@ def load_foreign(path: Path) -> Generator:
         shape = (network.in_channels, network.image_size, network.image_size)
         drawing = replace(DESIGNS["context-unet"].drawing, black=_black(network.in_channels, path))
         denoiser = as_published(network).eval()
-        return Generator(denoiser, {CLASS: numbered(network.classes)}, shape, drawing, str(path))
+        return DiffusionGenerator(
+            denoiser, {CLASS: numbered(network.classes)}, shape, drawing, str(path)
+        )
     if kind == "unet":
         network = _unet(state, path)
         shape = (network.shape.channels, SIDE, SIDE)
         vocabulary = {name: numbered(count) for name, count in network.shape.classes.items()}
         denoiser = as_ddpm(network).eval()
-        return Generator(denoiser, vocabulary, shape, DDIM, str(path), network.multiple)
+        return DiffusionGenerator(denoiser, vocabulary, shape, DDIM, str(path), network.multiple)
     raise UserError(f"{path} holds a {kind}, which draws nothing; name a ContextUnet or a U-Net.")
 
 

@@ -1,62 +1,96 @@
-"""A model that is ready to draw."""
+"""A model that is ready to draw, however it does: what every command that draws takes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Self
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from marmor.base.errors import UserError
+from marmor.base.conditions import Conditions, Kinds
 from marmor.data import CLASS, DOMAIN
-from marmor.diffusion import Denoiser, LogLikelihood
-from marmor.networks.steps import InSteps
-from marmor.networks.unet import UNet
-from marmor.recipes.designs import Drawing
+from marmor.recipes.conditions import Vocabulary
+from marmor.recipes.wishes import Wishes
+from marmor.training import Precision
 
 EVERYWHERE = ""
 """The one domain of a model that knows none."""
 
 
-@dataclass(frozen=True)
-class Steering:
-    """A judge that moves what is drawn towards what is asked for.
+class Generator(ABC):
+    """A network, what it can be asked for, and how images come out of noise.
 
-    Args:
-        log_likelihood: what the judge says of images.
-        scale: how strongly, 1 as Bayes' rule has it.
-        remark: the sentence that tells it wherever its images are scored.
+    ``vocabulary``: for each condition, what can be asked for; {} for a model without any.
+    ``image_shape``: (C, H, W) of the images it was trained on. ``origin``: where it comes from, as a person
+    wrote it.
     """
 
-    log_likelihood: LogLikelihood
-    scale: float
-    remark: str
-
-
-@dataclass(frozen=True)
-class Generator:
-    """A denoiser, what it can be asked for, and how it is drawn from.
-
-    Args:
-        denoiser: in evaluation mode.
-        vocabulary: for each condition, what can be asked for; {} for a model without any.
-        image_shape: (C, H, W) of the images it was trained on.
-        drawing: its own way of drawing.
-        origin: where it comes from, as a person wrote it.
-        sides: any sides that are multiples of this can be drawn; None: only those of image_shape.
-        steering: a judge that steers its images; None for none.
-    """
-
-    denoiser: Denoiser
-    vocabulary: Mapping[str, tuple[str, ...]]
+    vocabulary: Vocabulary
     image_shape: tuple[int, int, int]
-    drawing: Drawing
     origin: str
-    sides: int | None = None
-    steering: Steering | None = None
+
+    @property
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """What draws, in evaluation mode."""
+
+    @property
+    @abstractmethod
+    def kinds(self) -> Kinds:
+        """The conditions that it can be asked for."""
+
+    @property
+    @abstractmethod
+    def noise_shape(self) -> tuple[int, ...]:
+        """Of the noise that one image begins with."""
+
+    @property
+    @abstractmethod
+    def calls(self) -> int:
+        """Steps of the solver that an image takes; 1 for a network that draws at once."""
+
+    @abstractmethod
+    def finish(
+        self,
+        noise: Tensor,
+        said: Sequence[Mapping[str, Tensor]],
+        streams: Sequence[torch.Generator],
+        precision: Precision,
+    ) -> Tensor:
+        """Images (B, C, H, W), nominally in [``black``, 1], from noise (B, *noise_shape).
+
+        ``said``: what each image should show; ``streams``: where each takes further noise from.
+        """
+
+    @abstractmethod
+    def wished(self, wishes: Wishes) -> Self:
+        """The same, drawn as a person wants it; UserError for what cannot be."""
+
+    @abstractmethod
+    def still(self, steps: int | None) -> Self:
+        """The same, drawn so that an image follows from the noise it begins with and nothing else.
+
+        ``steps``: of the solver; the usual ones where None. UserError for a model that takes none.
+        """
+
+    @abstractmethod
+    def check_noise(self, noise: Tensor, where: str) -> None:
+        """Raises UserError where it cannot start from noise (N, …), which ``where`` names."""
+
+    @property
+    def black(self) -> float:
+        """The value that stands for black, below 1, which stands for white."""
+        return -1.0
 
     @property
     def remark(self) -> str:
         """What must be known of its images wherever they are scored; "" for nothing."""
-        return self.steering.remark if self.steering else ""
+        return ""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie; noise and conditions must lie there too."""
+        return next(self.module.parameters()).device
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -68,31 +102,13 @@ class Generator:
         """The places whose images it draws; of a model that knows none, EVERYWHERE alone."""
         return self.vocabulary.get(DOMAIN, (EVERYWHERE,))
 
+    def conditions(self, said: Sequence[Mapping[str, Tensor]]) -> Conditions:
+        """What each image of a batch is asked to show, encoded; what nobody says is "none".
 
-def sides_of(denoiser: Denoiser) -> int | None:
-    """``Generator.sides`` of marmor's own networks: the U-Net alone draws other sides."""
-    network = denoiser.network.network if isinstance(denoiser.network, InSteps) else None
-    return network.multiple if isinstance(network, UNet) else None
-
-
-def check_noise(generator: Generator, noise: Tensor, where: str) -> None:
-    """Raises UserError where a model cannot start from noise (N, C, H, W), which ``where`` names."""
-    channels, *sides = noise.shape[1:]
-    wanted, *own = generator.image_shape
-    if channels != wanted:
-        raise UserError(
-            f"{where} has {channels} channels; {generator.origin} draws images of {wanted}."
-        )
-    if generator.sides is None and sides != own:
-        raise UserError(
-            f"{where} has {_by(sides)} places; {generator.origin} draws {_by(own)} only."
-        )
-    if generator.sides is not None and any(side % generator.sides for side in sides):
-        raise UserError(
-            f"{where} has {_by(sides)} places; {generator.origin} takes sides that are multiples of "
-            f"{generator.sides}."
-        )
-
-
-def _by(sides: list[int]) -> str:
-    return " × ".join(map(str, sides))
+        Raises UserError where a model has no "none" for what is left out.
+        """
+        encoded: Conditions = {}
+        for name, kind in self.kinds.items():
+            rows = [kind.encode(one[name][None]) if name in one else kind.none(1) for one in said]
+            encoded[name] = torch.cat(rows).to(self.device)
+        return encoded

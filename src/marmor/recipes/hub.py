@@ -29,8 +29,8 @@ from marmor.diffusion import (
 from marmor.networks import diffusers_names
 from marmor.networks.steps import InSteps
 from marmor.networks.unet import UNet
+from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.designs import Drawing, Solver
-from marmor.recipes.generators import Generator
 
 KIND = "UNet2DModel"
 UNET = "unet"
@@ -104,7 +104,7 @@ def is_hub(path: Path) -> bool:
     return flat.is_file() and _config(flat).get("_class_name") == KIND
 
 
-def load_hub(path: Path) -> Generator:
+def load_hub(path: Path) -> DiffusionGenerator:
     """A folder with `unet/` and `scheduler/`, or with the files of both, as a generator.
 
     The network, its levels of noise and the meaning of its output are those of the folder. It is drawn
@@ -131,7 +131,7 @@ def load_hub(path: Path) -> Generator:
     network = InSteps(HubNetwork(model), steps, offset)
     side = config["sample_size"] or 64
     height, width = (side, side) if isinstance(side, int) else side
-    return Generator(
+    return DiffusionGenerator(
         Denoiser(network, schedule, prediction, kinds).eval(),
         {CLASS: names} if names else {},
         (config["in_channels"], height, width),
@@ -195,7 +195,7 @@ def _tell_unfollowed(name: str, config: Any) -> None:
             console.print(f"note: {name} has {told}, which is not followed; images will differ.")
 
 
-def write_hub(generator: Generator, out: Path) -> None:
+def write_hub(generator: DiffusionGenerator, out: Path) -> None:
     """Writes a folder that diffusers loads and that gives the same images.
 
     Models of classes come without a pipeline, since those of diffusers name no class: load the network
@@ -226,7 +226,9 @@ def write_hub(generator: Generator, out: Path) -> None:
         ) from error
 
 
-def _write(folder: Path, generator: Generator, network: UNet, scheduler: dict[str, Any]) -> None:
+def _write(
+    folder: Path, generator: DiffusionGenerator, network: UNet, scheduler: dict[str, Any]
+) -> None:
     (folder / UNET).mkdir(parents=True)
     save_file(
         diffusers_names.state_of(network), folder / UNET / "diffusion_pytorch_model.safetensors"
@@ -265,7 +267,7 @@ def scheduler_config(drawing: Drawing, schedule: Discrete, prediction: str) -> d
     }
 
 
-def _expressible(generator: Generator) -> tuple[UNet, Discrete, str]:
+def _expressible(generator: DiffusionGenerator) -> tuple[UNet, Discrete, str]:
     """The network, the table and the prediction, by diffusers' word; UserError for what it lacks."""
     denoiser, drawing = generator.denoiser, generator.drawing
     network = denoiser.network.network if isinstance(denoiser.network, InSteps) else None

@@ -11,10 +11,10 @@ from marmor.data.scenes import SIDE, SMALLEST_SIDE
 from marmor.diffusion import Denoiser
 from marmor.networks.uvit import PIXELS_PER_TOKEN
 from marmor.recipes.asking import ask_scenes
+from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.designs import DESIGNS
 from marmor.recipes.diffusing import DiffusionSettings, begin, check_settings, fit_model
 from marmor.recipes.drawing import as_images, draw
-from marmor.recipes.generators import Generator
 from marmor.recipes.judged import PROBING_STEPS
 from marmor.recipes.object_judging import LoadedObjectJudge, find_object_judge, scores_of
 from marmor.recipes.training_images import check_same_images
@@ -83,7 +83,7 @@ def _probe(
     def probe(denoiser: nn.Module) -> dict[str, float]:
         assert isinstance(denoiser, Denoiser)
         shape = (data.channels, *data.size)
-        generator = Generator(denoiser, data.vocabulary, shape, drawing, "training")
+        generator = DiffusionGenerator(denoiser, data.vocabulary, shape, drawing, "training")
         images = as_images(
             draw(generator, ask_scenes(generator, requests), settings.seed), generator
         )

@@ -1,7 +1,6 @@
 """From images back to the noise that a model draws them from (S4): `marmor invert`."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +17,10 @@ from marmor.data import ImageSet, read
 from marmor.diffusion import Estimate, ddim, ddim_inversion
 from marmor.figures import grid, save_png
 from marmor.recipes.asking import said_class
-from marmor.recipes.drawing import bound, conditions_of, device_of
+from marmor.recipes.denoising import DiffusionGenerator, bound
 from marmor.recipes.exploring import scale_of
-from marmor.recipes.generators import Generator, check_noise
 from marmor.recipes.pixel_errors import squared_error, tell_errors
-from marmor.recipes.wishes import Wishes, changed, times_of
+from marmor.recipes.wishes import Wishes, times_of
 from marmor.training import Precision
 
 SHOWN = 8
@@ -37,7 +35,7 @@ class Inverted(NamedTuple):
 
 
 def invert(
-    generator: Generator,
+    generator: DiffusionGenerator,
     spec: str,
     out: Path,
     steps: int,
@@ -48,10 +46,10 @@ def invert(
     if corrections < 0:
         raise UserError(f"--corrections must be at least 0, not {corrections}.")
     wishes = Wishes(solver="ddim", steps=steps, eta=0.0, guidance=1.0, clip=0.0)
-    plain = replace(generator, drawing=changed(generator.drawing, wishes))
+    plain = generator.wished(wishes)
     times_of(plain.drawing, plain.denoiser.schedule)  # refuses what cannot be walked
     images = read(spec, "train")
-    check_noise(generator, images.images, f"each image of {spec}")
+    generator.check_noise(images.images, f"each image of {spec}")
     shows = [_conditions(plain, images, index) for index in range(len(images))]
     found: list[Inverted] = []
     with progress_bar("inverting") as bar:
@@ -68,7 +66,7 @@ def invert(
 
 @torch.inference_mode()
 def there_and_back(
-    generator: Generator,
+    generator: DiffusionGenerator,
     images: Tensor,
     conditions: Conditions,
     corrections: int,
@@ -78,7 +76,7 @@ def there_and_back(
     denoise: Callable[[Tensor, Tensor], Estimate] = bound(generator, conditions, precision)
     schedule = generator.denoiser.schedule
     times = times_of(generator.drawing, schedule)
-    x = to_unit(images, generator.drawing.black).to(device_of(generator))
+    x = to_unit(images, generator.drawing.black).to(generator.device)
     for state in ddim_inversion(denoise, x, times, schedule, corrections):
         x = state.x
     noise = x
@@ -95,11 +93,11 @@ def _names(images: ImageSet) -> list[str]:
     return names
 
 
-def _conditions(generator: Generator, images: ImageSet, index: int) -> Conditions:
+def _conditions(generator: DiffusionGenerator, images: ImageSet, index: int) -> Conditions:
     """The class that an image is labelled with, where the model knows it; else nothing is said."""
     name = images.class_names[int(images.labels["class"][index])] if images.class_names else ""
     known = name in generator.class_names
-    return conditions_of(generator, [said_class(generator, name) if known else {}])
+    return generator.conditions([said_class(generator, name) if known else {}])
 
 
 def _tell(images: Tensor, found: list[Inverted], out: Path) -> None:

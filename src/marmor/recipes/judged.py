@@ -8,6 +8,7 @@ from torch import nn
 from marmor.data import DOMAIN, ImageSet
 from marmor.diffusion import Denoiser
 from marmor.recipes.asking import ask_classes
+from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.designs import DESIGNS
 from marmor.recipes.diffusing import DiffusionSettings, begin, fit_model
 from marmor.recipes.drawing import as_images, draw
@@ -66,7 +67,7 @@ def _probe(
     def probe(denoiser: nn.Module) -> dict[str, float]:
         assert isinstance(denoiser, Denoiser)
         shape = (data.channels, *data.size)
-        generator = Generator(denoiser, data.vocabulary, shape, drawing, "training")
+        generator = DiffusionGenerator(denoiser, data.vocabulary, shape, drawing, "training")
         found = {
             domain: _read_right(generator, domain, judge, seed) for domain, judge in judges.items()
         }

@@ -9,11 +9,14 @@ from marmor.networks import judges
 from marmor.networks.checkpoints import load_into, load_state
 from marmor.networks.judges import DigitJudge, Judge
 from marmor.recipes.conditions import Vocabulary, understood
+from marmor.recipes.denoising import DiffusionGenerator, sides_of
 from marmor.recipes.designs import DESIGNS
 from marmor.recipes.folders import DRAWING_RECIPES, PRETRAINED, open_folder, pretrained
 from marmor.recipes.foreign import load_foreign, numbered
-from marmor.recipes.generators import EVERYWHERE, Generator, sides_of
+from marmor.recipes.gan_designs import GANS
+from marmor.recipes.generators import EVERYWHERE, Generator
 from marmor.recipes.hub import is_hub, load_hub
+from marmor.recipes.latents import as_generator
 
 DEFAULT_JUDGE = "digit-judge"
 SHIPPED_FOR = {EVERYWHERE: DEFAULT_JUDGE, "mnist-m": DEFAULT_JUDGE, "mnistm": DEFAULT_JUDGE}
@@ -40,6 +43,17 @@ class LoadedJudge:
         return images
 
 
+def load_diffusion(spec: str) -> DiffusionGenerator:
+    """``load_generator`` for what only diffusion models do; UserError for other models."""
+    generator = load_generator(spec)
+    if not isinstance(generator, DiffusionGenerator):
+        raise UserError(
+            f"{spec} is a GAN, which draws an image in one step; this is for diffusion models, which remove "
+            "noise step by step: name one."
+        )
+    return generator
+
+
 def load_generator(spec: str) -> Generator:
     """A run that draws, an export, `pretrained:NAME`, a file of weights, or a diffusers folder."""
     if is_hub(Path(spec)):
@@ -49,8 +63,10 @@ def load_generator(spec: str) -> Generator:
         return load_foreign(Path(spec))
     settings, weights, images = folder
     model = settings["model"]
+    if model["network"] in GANS:
+        return as_generator(model, weights, spec)
     if model["network"] not in DESIGNS:
-        raise unknown_name("network", model["network"], DESIGNS)
+        raise unknown_name("network", model["network"], [*DESIGNS, *GANS])
     if "conditions" not in model:
         raise UserError(
             f"{spec} was written by an earlier version of marmor, whose config.json does not tell its "
@@ -62,7 +78,8 @@ def load_generator(spec: str) -> Generator:
     denoiser = design.build(shape, kinds)
     load_into(denoiser, weights, spec)
     drawing = replace(design.drawing_after(images), **settings.get("drawing", {}))
-    return Generator(denoiser.eval(), vocabulary, shape, drawing, spec, sides_of(denoiser))
+    sides = sides_of(denoiser)
+    return DiffusionGenerator(denoiser.eval(), vocabulary, shape, drawing, spec, sides)
 
 
 def load_judge(spec: str) -> LoadedJudge:

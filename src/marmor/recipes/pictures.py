@@ -11,7 +11,8 @@ from marmor.base.pixels import to_bytes
 from marmor.diffusion import Discrete
 from marmor.figures import grid, save_png, strip
 from marmor.recipes.asking import Ask
-from marmor.recipes.drawing import Drawn, draw_with_bar, states
+from marmor.recipes.denoising import DiffusionGenerator, states
+from marmor.recipes.drawing import Drawn, draw_with_bar
 from marmor.recipes.generators import Generator
 
 
@@ -26,7 +27,9 @@ def class_grid(drawn: Sequence[Drawn], columns: int) -> Image.Image:
     return grid(torch.stack(shown), columns, row_labels=labels)
 
 
-def process_strip(generator: Generator, ask: Ask, seed: int, frames: int = 6) -> Image.Image:
+def process_strip(
+    generator: DiffusionGenerator, ask: Ask, seed: int, frames: int = 6
+) -> Image.Image:
     """How one image is carved out of noise, in ``frames`` frames."""
     most = generator.drawing.steps + 1
     if not 2 <= frames <= most:
@@ -48,7 +51,7 @@ def grid_command(
     return out
 
 
-def _time(generator: Generator, time: float) -> str:
+def _time(generator: DiffusionGenerator, time: float) -> str:
     """Steps count up to T in a discrete schedule; elsewhere time is a number in [0, 1]."""
     schedule = generator.denoiser.schedule
     if isinstance(schedule, Discrete):

@@ -1,4 +1,4 @@
-"""What a run of a diffusion model stands on, by network, solver and measure."""
+"""What a run stands on, by network, solver, objective and measure."""
 
 GENERAL = ("Ho, Jain, Abbeel: Denoising Diffusion Probabilistic Models, 2020 (arXiv 2006.11239).",)
 CLASSES = (
@@ -41,6 +41,28 @@ SOLVERS = {
     "unipc": ("Zhao et al.: UniPC, 2023 (arXiv 2302.04867).",),
     "heun": ("Karras et al.: Elucidating the Design Space, 2022 (arXiv 2206.00364): Heun.",),
 }
+
+GANS = {
+    "r3gan": (
+        "Huang et al.: The GAN is dead; long live the GAN!, 2024 (arXiv 2501.05441).",
+        "Jolicoeur-Martineau: The relativistic discriminator, 2019 (arXiv 1807.00734).",
+        "Zhao et al.: Differentiable Augmentation for Data-Efficient GAN Training, 2020 (arXiv 2006.10738).",
+        "Karras et al.: Training GANs with Limited Data, 2020 (arXiv 2006.06676): adaptive augmentation.",
+    ),
+    "dcgan": (
+        "Radford, Metz, Chintala: Unsupervised Representation Learning with DCGANs, 2016 (arXiv 1511.06434).",
+    ),
+    "wgan": ("Arjovsky, Chintala, Bottou: Wasserstein GAN, 2017 (arXiv 1701.07875).",),
+    "wgan-gp": (
+        "Gulrajani et al.: Improved Training of Wasserstein GANs, 2017 (arXiv 1704.00028).",
+    ),
+}
+
+
+def references_of_gan(objective: str, faces: bool) -> tuple[str, ...]:
+    """The papers behind a GAN and what was measured of it."""
+    general = "Goodfellow et al.: Generative Adversarial Networks, 2014 (arXiv 1406.2661)."
+    return (general, *GANS[objective], *(FACES if faces else ()))
 
 
 def references_of(

@@ -7,33 +7,31 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from marmor.base.errors import UserError
-from marmor.base.files import write_json, write_text
-from marmor.base.pixels import to_unit
 from marmor.base.progress import console
-from marmor.base.seeds import torch_stream
 from marmor.data import DOMAIN, SHOWS
-from marmor.figures import (
-    bars,
-    confusion,
-    curves,
-    pairs,
-    save_png,
-    write,
-)
-from marmor.metrics import can_detect, nearest
+from marmor.figures import bars, confusion, curves
 from marmor.networks.summary import format_summary, summarise
-from marmor.recipes import faces as faces_recipe
+from marmor.recipes import gan_reporting
 from marmor.recipes.asking import ask_classes
+from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.drawing import Drawn, as_images, draw_with_bar, write_images
-from marmor.recipes.face_shares import FaceShares, RealFaces, face_shares, real_faces
+from marmor.recipes.face_shares import FaceShares, face_shares
 from marmor.recipes.folders import DRAWING_RECIPES
-from marmor.recipes.generators import EVERYWHERE, Generator
+from marmor.recipes.generators import EVERYWHERE
+from marmor.recipes.latents import LatentGenerator
 from marmor.recipes.models import LoadedJudge, find_judges, load_generator
 from marmor.recipes.page import Findings, Measured, of, page
 from marmor.recipes.pictures import class_grid, process_strip
+from marmor.recipes.publishing import (
+    check_real,
+    clear,
+    faces_to_compare,
+    neighbours_of,
+    publish,
+    taken,
+)
 from marmor.recipes.scene_reporting import draw_lists_of
 from marmor.recipes.scoring import (
     accuracy,
@@ -42,16 +40,12 @@ from marmor.recipes.scoring import (
     judge_images,
     real_features,
 )
-from marmor.recipes.training_images import images_of, specs_of
+from marmor.recipes.training_images import specs_of
 from marmor.training import RunFolder
 
 PROBED = {"judge.accuracy": "% read right", "objects.found": "% of objects found"}
 """What milestones log, and how it is called in a picture."""
 GRID_COLUMNS = 10
-NEIGHBOURS_OF = 6
-NEIGHBOURS = 4
-BANK = 20_000
-"""Training images, drawn at random, that samples are compared with."""
 
 
 def report(
@@ -73,20 +67,29 @@ def report(
         real: held-out real faces, for a run of faces; its data's own when left out.
     """
     run = RunFolder.open(path, *DRAWING_RECIPES)
+    check_real(run, real)
     generator = load_generator(str(path))
-    if real is not None and run.recipe != faces_recipe.RECIPE:
-        raise UserError(f"--real is for runs of faces; {path} is measured on its own test split.")
+    if isinstance(generator, LatentGenerator):
+        if judge is not None:
+            raise UserError(
+                f"{path} is a GAN, whose report no judge reads; leave --judge out, or score what "
+                "`marmor sample` draws."
+            )
+        return gan_reporting.report(run, generator, per_class, seed, beside, real)
+    assert isinstance(generator, DiffusionGenerator)
     if SHOWS in generator.vocabulary:
+        if beside is not None:
+            raise UserError(f"{path} is shown by its own lists; leave --beside out.")
         return _report_scenes(run, generator, judge, seed)
     if judge is not None and not generator.class_names:
         raise UserError(f"{path} draws no classes, so no judge can read them; leave --judge out.")
     readers = find_judges(judge, generator.vocabulary)
-    others = _real_faces(run, real, generator.image_shape[1])
+    others = faces_to_compare(run, real, generator.image_shape[1])
     started = time.perf_counter()
     asks = ask_classes(generator, per_class)
     drawn = draw_with_bar(generator, asks, seed, "auto")
     seconds = time.perf_counter() - started
-    _clear(path)
+    clear(path)
     write_images(drawn, path / "samples")
 
     measured = {
@@ -99,57 +102,32 @@ def report(
     figures = _figures(run, generator, drawn, seconds, measured, faces)
     figures |= {"sample.seed": seed, "sample.per_class": per_class}
     images = _pictures(run, generator, drawn, seed, measured)
-    images["neighbours"], searched = _neighbours(run, drawn)
+    images["neighbours"], searched = neighbours_of(run, drawn)
     if beside is not None:
         images["beside"] = _beside(beside, seed)
     network = _model_summary(generator)
-    return _publish(
-        Findings(run, generator, figures, images, network, measured, searched, faces, beside)
-    )
+    found = Findings(run, generator, figures, images, network, measured, searched, faces, beside)
+    return publish(run, figures, images, network, page(found))
 
 
-def _report_scenes(run: RunFolder, generator: Generator, judge: str | None, seed: int) -> Path:
+def _report_scenes(
+    run: RunFolder, generator: DiffusionGenerator, judge: str | None, seed: int
+) -> Path:
     """The same for a model of sets of objects, which is asked for by lists."""
     scenes = draw_lists_of(run, generator, judge, seed)
-    _clear(run.path)
+    clear(run.path)
     for name, drawn in scenes.drawn.items():
         write_images(drawn, run.path / "samples" / name)
     figures = _trained(run, generator) | scenes.figures | {"sample.seed": seed}
     first = next(iter(scenes.drawn.values()))
-    neighbours, searched = _neighbours(run, first)
+    neighbours, searched = neighbours_of(run, first)
     images = scenes.images | _training_curves(run) | {"neighbours": neighbours}
     network = _model_summary(generator)
-    return _publish(Findings(run, generator, figures, images, network, {}, searched, scenes=scenes))
+    found = Findings(run, generator, figures, images, network, {}, searched, scenes=scenes)
+    return publish(run, figures, images, network, page(found))
 
 
-def _publish(found: Findings) -> Path:
-    """Writes figures, pictures and the page."""
-    path = found.run.path
-    write_json(path / "summary.json", found.figures)
-    for name, image in found.images.items():
-        save_png(image, path / "figures" / f"{name}.png")
-    write_text(path / "figures" / "model.txt", found.network + "\n")
-    write(page(found), path / "report.html")
-    return path / "report.html"
-
-
-def _clear(path: Path) -> None:
-    """Removes what an earlier report drew."""
-    for earlier in (*path.glob("samples/**/*.png"), *path.glob("figures/*.png")):
-        earlier.unlink()
-
-
-def _real_faces(run: RunFolder, real: str | None, side: int) -> RealFaces | None:
-    """What drawn faces are compared with; None for other runs, and where no detector is installed."""
-    if run.recipe != faces_recipe.RECIPE:
-        return None
-    if not can_detect():
-        console.print("no detector of faces is installed: pip install 'marmor[faces]'")
-        return None
-    return real_faces(run.config["settings"]["asked"]["data"], real, side)
-
-
-def of_domain(drawn: list[Drawn], generator: Generator, domain: str) -> list[Drawn]:
+def of_domain(drawn: list[Drawn], generator: DiffusionGenerator, domain: str) -> list[Drawn]:
     """Those of the images that were asked for in a domain."""
     if domain == EVERYWHERE:
         return drawn
@@ -159,7 +137,7 @@ def of_domain(drawn: list[Drawn], generator: Generator, domain: str) -> list[Dra
 
 def _measure(
     spec: str,
-    generator: Generator,
+    generator: DiffusionGenerator,
     reader: LoadedJudge,
     drawn: list[Drawn],
     seed: int,
@@ -184,7 +162,7 @@ def _measure(
 
 def _figures(
     run: RunFolder,
-    generator: Generator,
+    generator: DiffusionGenerator,
     drawn: list[Drawn],
     seconds: float,
     measured: dict[str, Measured],
@@ -203,21 +181,15 @@ def _figures(
     return figures
 
 
-def _trained(run: RunFolder, generator: Generator) -> dict[str, Any]:
+def _trained(run: RunFolder, generator: DiffusionGenerator) -> dict[str, Any]:
     """What a run took, and what its model takes."""
     figures: dict[str, Any] = {
-        "sample.calls": generator.drawing.steps,
+        "sample.calls": generator.calls,
         "model.parameters": sum(p.numel() for p in generator.denoiser.parameters()),
+        **taken(run),
     }
     if history := run.history():
-        last = history[-1]
-        figures |= {
-            "train.minutes": last["seconds"] / 60,
-            "train.steps": last["step"],
-            "train.images": last["images"],
-            "train.images_per_second": last["images"] / last["seconds"],
-            "train.loss": last["loss"],
-        }
+        figures["train.loss"] = history[-1]["loss"]
     return figures
 
 
@@ -229,7 +201,7 @@ def _judged(measured: Measured) -> dict[str, Any]:
 
 def _pictures(
     run: RunFolder,
-    generator: Generator,
+    generator: DiffusionGenerator,
     drawn: list[Drawn],
     seed: int,
     measured: dict[str, Measured],
@@ -268,31 +240,13 @@ def _training_curves(run: RunFolder) -> dict[str, Image.Image]:
     return images
 
 
-def _neighbours(run: RunFolder, drawn: list[Drawn]) -> tuple[Image.Image, int]:
-    """Some samples beside the nearest in pixels of many training images, and of how many."""
-    data = images_of(run)
-    order = torch.randperm(len(data), generator=torch_stream(0, "neighbours"))[:BANK]
-    bank = data.images[order]
-    firsts = sorted(drawn, key=lambda item: item.ask.number)[
-        :NEIGHBOURS_OF
-    ]  # of each class in turn
-    samples = torch.stack([item.image for item in firsts])
-    found = nearest(_flat(samples), _flat(bank), min(NEIGHBOURS, len(bank)))
-    names = [item.ask.file.removesuffix(".png") for item in firsts]
-    return pairs(samples, bank[found.indices], row_labels=names), len(bank)
-
-
-def _flat(images: Tensor) -> Tensor:
-    return to_unit(images).flatten(1)
-
-
 def _beside(spec: str, seed: int) -> Image.Image:
     other = load_generator(spec)
     drawn = draw_with_bar(other, ask_classes(other, GRID_COLUMNS), seed, "auto")
     return class_grid(drawn, GRID_COLUMNS)
 
 
-def _model_summary(generator: Generator) -> str:
+def _model_summary(generator: DiffusionGenerator) -> str:
     example = (
         torch.zeros(1, *generator.image_shape),
         torch.zeros(1),

@@ -12,8 +12,8 @@ from marmor.data import SHOWS, read_requests
 from marmor.data.scenes import REQUESTS
 from marmor.figures import Picture, Section, Table, Text
 from marmor.recipes.asking import Ask, ask_objects, ask_scenes
+from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.drawing import Drawn, as_images, draw_with_bar
-from marmor.recipes.generators import Generator
 from marmor.recipes.object_judging import LoadedObjectJudge, find_object_judge, scores_of
 from marmor.recipes.pictures import class_grid, process_strip
 from marmor.recipes.scene_scoring import SEEDS, over_seeds, scores_over
@@ -45,7 +45,7 @@ class Scenes:
 
 
 def draw_lists_of(
-    run: RunFolder, generator: Generator, judge_spec: str | None, seed: int
+    run: RunFolder, generator: DiffusionGenerator, judge_spec: str | None, seed: int
 ) -> Scenes:
     """Draws the lists that lie beside the training pictures, and scores them over many seeds.
 
@@ -146,7 +146,7 @@ def _judged(found: Scenes) -> Section:
     return Section("What a judge finds", lead, [Table("Scores", columns, rows, caption)])
 
 
-def _strip(generator: Generator, drawn: dict[str, list[Drawn]]) -> tuple[Ask, str]:
+def _strip(generator: DiffusionGenerator, drawn: dict[str, list[Drawn]]) -> tuple[Ask, str]:
     names = generator.vocabulary[SHOWS]
     if all(name.strip() in names for name in STRIP.split(",")):
         return ask_objects(generator, STRIP), STRIP

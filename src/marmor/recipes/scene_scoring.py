@@ -16,10 +16,10 @@ from marmor.data import SHOWS, ImageSet, read, read_requests
 from marmor.data.scenes import OBJECTS
 from marmor.metrics import ObjectScores, mean
 from marmor.recipes.asking import Ask, asked
+from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.drawing import as_images, draw
 from marmor.recipes.folders import PRETRAINED
-from marmor.recipes.generators import Generator
-from marmor.recipes.models import load_generator
+from marmor.recipes.models import load_diffusion
 from marmor.recipes.object_judging import (
     STEERED,
     LoadedObjectJudge,
@@ -51,7 +51,7 @@ def score_scenes(
     does not know the objects, steering by the judge that scores, and steering of finished images.
     """
     if _is_model(images):
-        generator = steered(load_generator(images), steering)
+        generator = steered(load_diffusion(images), steering)
         judge = needed_object_judge(judge_spec, generator.vocabulary.get(SHOWS, OBJECTS))
         figures = _of_model(generator, spec, judge, seeds)
         remark = generator.remark
@@ -76,7 +76,10 @@ def score_scenes(
 
 
 def scores_over(
-    generator: Generator, asks: Sequence[Ask], judge: LoadedObjectJudge, seeds: Sequence[int]
+    generator: DiffusionGenerator,
+    asks: Sequence[Ask],
+    judge: LoadedObjectJudge,
+    seeds: Sequence[int],
 ) -> list[ObjectScores]:
     """What a judge finds in pictures of the same requests, drawn from each seed."""
     scores: list[ObjectScores] = []
@@ -100,7 +103,7 @@ def over_seeds(scores: Sequence[ObjectScores]) -> dict[str, float]:
 
 
 def _of_model(
-    generator: Generator, spec: Path, judge: LoadedObjectJudge, seeds: int
+    generator: DiffusionGenerator, spec: Path, judge: LoadedObjectJudge, seeds: int
 ) -> dict[str, Any]:
     if seeds < 2:
         raise UserError(f"--seeds must be at least 2, for intervals, not {seeds}.")

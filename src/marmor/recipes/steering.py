@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,8 +12,8 @@ from marmor.base.conditions import Conditions
 from marmor.base.errors import UserError
 from marmor.data import SHOWS
 from marmor.diffusion import LogLikelihood
-from marmor.recipes.drawing import device_of
-from marmor.recipes.generators import Generator, Steering
+from marmor.recipes.denoising import DiffusionGenerator, Steering
+from marmor.recipes.generators import Generator
 from marmor.recipes.object_judging import STEERED, LoadedObjectJudge, load_object_judge
 
 
@@ -30,9 +31,10 @@ class SteeringWishes:
 
 
 UNSTEERED = SteeringWishes()
+AnyGenerator = TypeVar("AnyGenerator", bound=Generator)
 
 
-def steered(generator: Generator, wishes: SteeringWishes) -> Generator:
+def steered(generator: AnyGenerator, wishes: SteeringWishes) -> AnyGenerator:
     """The model steered as a person wants it, or as it is.
 
     Raises UserError for a model that draws no sets of objects, a judge that does not know them, and a scale
@@ -45,13 +47,13 @@ def steered(generator: Generator, wishes: SteeringWishes) -> Generator:
         return generator
     if not 0 <= scale < math.inf:
         raise UserError(f"--steer-scale must be 0 or a positive number, not {scale}.")
-    if SHOWS not in generator.vocabulary:
+    if SHOWS not in generator.vocabulary or not isinstance(generator, DiffusionGenerator):
         raise UserError(
             f"{generator.origin} draws no sets of objects, and only those are steered; leave --steer out."
         )
     judge = load_object_judge(wishes.steer)
     remark = f"{STEERED} {judge.origin} at scale {scale:g} (weights {judge.fingerprint})."
-    judge.judge.to(device_of(generator))
+    judge.judge.to(generator.device)
     likelihood = log_likelihood(judge, generator.vocabulary[SHOWS])
     return replace(generator, steering=Steering(likelihood, scale, remark))
 

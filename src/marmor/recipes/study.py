@@ -16,13 +16,13 @@ from marmor.metrics import Mean, mean
 from marmor.networks.checkpoints import load_into
 from marmor.recipes import iclevr
 from marmor.recipes.asking import ask_scenes
-from marmor.recipes.generators import Generator
-from marmor.recipes.models import load_generator
+from marmor.recipes.denoising import DiffusionGenerator
+from marmor.recipes.models import load_diffusion
 from marmor.recipes.object_judging import needed_object_judge
 from marmor.recipes.scene_scoring import scores_over
 from marmor.recipes.tables import show_table
 from marmor.recipes.training_images import check_same_images, facts_of
-from marmor.recipes.wishes import Wishes, changed
+from marmor.recipes.wishes import Wishes
 from marmor.training import RunFolder
 
 RECIPE = "study-iclevr"
@@ -174,13 +174,13 @@ def _kept_or_scored(run: RunFolder, settings: StudySettings, variation: Variatio
     return scores
 
 
-def _generator(path: Path, variation: Variation) -> Generator:
-    generator = load_generator(str(path))
+def _generator(path: Path, variation: Variation) -> DiffusionGenerator:
+    generator = load_diffusion(str(path))
     if not variation.averaged:
         last = RunFolder.open(path, iclevr.RECIPE).checkpoints.load()
         assert last is not None
         load_into(generator.denoiser, last.model, str(path))
-    return replace(generator, drawing=changed(generator.drawing, variation.wishes))
+    return generator.wished(variation.wishes)
 
 
 def _row(variation: Variation, found: dict[Variation, Scores]) -> list[str]:

@@ -11,6 +11,7 @@ from marmor.training.loop import (
     Method,
     Probe,
     Turn,
+    Watch,
     fit,
 )
 from marmor.training.optimizers import Optimizers, adam, muon_and_adamw
@@ -34,6 +35,7 @@ __all__ = [
     "Probe",
     "RunFolder",
     "Turn",
+    "Watch",
     "adam",
     "autocast",
     "environment",

@@ -16,9 +16,10 @@ class Board:
             self.writer = SummaryWriter(str(run / "tensorboard"))
 
     def write(self, record: dict[str, Any]) -> None:
-        """``record`` holds its own ``"step"``."""
+        """``record`` holds its own ``"step"``; words are left to metrics.jsonl."""
         if self.writer is not None:
-            for name, value in record.items():
+            numbers = {name: value for name, value in record.items() if not isinstance(value, str)}
+            for name, value in numbers.items():
                 self.writer.add_scalar(name, value, record["step"])
 
     def close(self) -> None:

@@ -26,6 +26,21 @@ class Budget:
         if not (value > 0 and math.isfinite(value)):
             raise UserError(f"--{name} must be a number above 0, not {value}.")
 
+    @classmethod
+    def asked(
+        cls,
+        usual_minutes: float,
+        *,
+        steps: int | None = None,
+        images: int | None = None,
+        epochs: float | None = None,
+        minutes: float | None = None,
+    ) -> "Budget":
+        """What a person asks for; ``usual_minutes`` where nothing is said."""
+        if steps is images is epochs is minutes is None:
+            return cls(minutes=usual_minutes)
+        return cls(steps, images, epochs, minutes)
+
     def progress(self, step: int, images: int, seconds: float, dataset: int) -> float:
         """The share of the budget that is used up, in [0, 1]."""
         if self.steps is not None:

@@ -41,12 +41,15 @@ class Turn:
         optimizers: what moves; gradients that reach other weights are thrown away.
         name: "" where a step has one turn.
         before: done once before the turn, with the module.
+        after: told the module and the turn's scalars, once the weights have moved; what it changes in the
+            module's buffers is in the next checkpoint.
     """
 
     loss: Callable[[nn.Module, Batch], dict[str, Tensor]]
     optimizers: Optimizers
     name: str = ""
     before: Callable[[nn.Module], None] = lambda module: None
+    after: Callable[[nn.Module, dict[str, float]], None] = lambda module, scalars: None
 
     def named(self, scalars: dict[str, float]) -> dict[str, float]:
         """As the log calls them."""
@@ -127,6 +130,10 @@ class DivergenceError(UserError):
     """The loss or a gradient is not a finite number, or a guard has sent the run back too often."""
 
 
+class _NotFiniteError(Exception):
+    """What is not finite, in a clause; no weight has moved in the turn where it was seen."""
+
+
 def fit(
     method: Method,
     run: RunFolder,
@@ -140,8 +147,10 @@ def fit(
 
     Returns the averaged module. Ctrl-C or SIGTERM saves a checkpoint and raises KeyboardInterrupt.
     Raises DivergenceError when the loss is no longer finite; the last checkpoint stays as it is.
-    Where ``guard`` finds a milestone bad, the run goes back to the last good one, and, where it then comes no
-    further, to its start; ``begin`` is told. The seventh time it stops with DivergenceError.
+    Where ``guard`` finds a milestone bad, or there is one and the loss is no longer finite, the run goes
+    back to the last good milestone, and, where it then comes no further, to its start; ``begin`` is told, and
+    the first log line from there on says why under ``"retreat"``. The seventh time it stops with
+    DivergenceError.
     """
     return _Fit(method, run, settings, watch, probe, guard, begin).run_to_end()
 
@@ -196,7 +205,12 @@ class _Fit:
         clock = saved = time.monotonic()
         progress = self._progress()
         while progress < 1:
-            scalars = self._step(progress)
+            try:
+                scalars = self._step(progress)
+            except _NotFiniteError as error:
+                self._diverged(str(error))
+                clock, progress = time.monotonic(), self._progress()
+                continue
             now = time.monotonic()
             self.at.step += 1
             self.at.images += self.method.batch_size
@@ -235,8 +249,9 @@ class _Fit:
         moved = turn.optimizers.parameters()
         norm = nn.utils.clip_grad_norm_(moved, self.settings.clip_norm).item()
         if not (math.isfinite(scalars["loss"]) and math.isfinite(norm)):
-            raise DivergenceError(self._divergence(scalars["loss"], norm))
+            raise _NotFiniteError(f"the loss is {scalars['loss']} and the gradient norm {norm}")
         turn.optimizers.step(rate, self.replicas)
+        turn.after(self.module, scalars)
         return {**scalars, "gradient_norm": norm}
 
     def _loss(self, turn: Turn, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -290,6 +305,8 @@ class _Fit:
             "rate": self.method.rate(progress),
             **{name: total / steps for name, total in self.at.pending.items()},
         }
+        if self.at.retreats and self.at.retreats[-1]["back_to"] == self.at.step - steps:
+            record["retreat"] = self.at.retreats[-1]["why"]
         self.at.pending = {}
         reached = int(progress * self.settings.milestones)
         passed, self.at.milestone = reached > self.at.milestone, reached
@@ -306,9 +323,20 @@ class _Fit:
     def _look_after(self, guard: Guard, record: dict[str, Any]) -> None:
         """Keeps a good milestone, or goes back to the one before."""
         wrong = guard(record) if self.processes.is_main_process else None
-        if not self._anywhere(wrong is not None):
+        if self._anywhere(wrong is not None):
+            self._retreat(wrong, record)
+        else:
             self._save(self.run.good)
-            return
+
+    def _diverged(self, wrong: str) -> None:
+        """Goes back where there is a guard; the seventh time, or without one, raises DivergenceError."""
+        if self.guard is None:
+            raise DivergenceError(self._divergence(wrong))
+        record = {"step": self.at.step, "images": self.at.images, "seconds": self.at.seconds}
+        self._retreat(wrong, record)
+
+    def _retreat(self, wrong: str | None, record: dict[str, Any]) -> None:
+        """Goes back to the last good milestone, because of ``wrong``."""
         seen = {"why": wrong, "record": record}
         retreats = [*self.at.retreats, seen]
         if len(retreats) > MOST_RETREATS:
@@ -360,12 +388,12 @@ class _Fit:
             {id(turn.optimizers): turn.optimizers for turn in self.method.turns(0)}.values()
         )
 
-    def _divergence(self, loss: float, norm: float) -> str:
+    def _divergence(self, wrong: str) -> str:
         latest = self.run.checkpoints.latest()
         back = f"the run is back at {latest}" if latest else "there is no checkpoint to go back to"
         return (
-            f"training stopped at step {self.at.step + 1}: the loss is {loss} and the gradient norm "
-            f"{norm}; {back}. Start a new run with --precision fp32 or another --seed."
+            f"training stopped at step {self.at.step + 1}: {wrong}; {back}. "
+            "Start a new run with --precision fp32 or another --seed."
         )
 
 

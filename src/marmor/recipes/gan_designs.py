@@ -1,0 +1,102 @@
+"""The GANs that `--objective NAME` can train: pair, game, optimizers, schedule."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from torch import nn
+from torch.optim import Adam, Optimizer, RMSprop
+
+from marmor.adversarial import CriticTurns, NonSaturating, Objective, Relativistic, Wasserstein
+from marmor.networks.dcgan import DcganCritic, DcganGenerator
+from marmor.networks.r3gan import R3Critic, R3Generator
+
+Shape = tuple[int, int, int]
+ONE_EACH = CriticTurns()
+GanGeneratorNetwork = DcganGenerator | R3Generator
+CriticNetwork = DcganCritic | R3Critic
+
+
+@dataclass(frozen=True)
+class GanDesign:
+    """One way to train a generator against a critic.
+
+    Args:
+        generator: (image shape, classes) → the network that draws; 0 classes for images without.
+        critic: the same → the network that tells real images from drawn ones.
+        objective: what they play for.
+        optimizer: of the weights of either.
+        batch_size: images a turn.
+        turns: how often the critic moves before the generator does.
+        clip: the largest magnitude of the critic's weights before each use of it; None for any.
+        zero_centred: γ, weight of γ/2 times the squared gradient of the critic at real images (R1) and at
+            drawn ones (R2); 0 for none.
+        one_centred: λ, weight of the gradient penalty between them; 0 for none.
+        augmented: whether the critic sees images changed at random, as strongly as it needs.
+        ema: decay of the averaged weights that draw; 0 for the last ones.
+        rate: the factor on the learning rates at a progress in [0, 1].
+    """
+
+    generator: Callable[[Shape, int], GanGeneratorNetwork]
+    critic: Callable[[Shape, int], CriticNetwork]
+    objective: Objective
+    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer]
+    batch_size: int
+    turns: CriticTurns = ONE_EACH
+    clip: float | None = None
+    zero_centred: float = 0.0
+    one_centred: float = 0.0
+    augmented: bool = False
+    ema: float = 0.0
+    rate: Callable[[float], float] = lambda progress: 1.0
+
+
+def cosine_to_quarter(progress: float) -> float:
+    """R3GAN's factor on the rate: half a cosine from 1 to 0.25 (Huang et al. 2024, appendix)."""
+    return 0.25 + 0.75 * (1 + math.cos(math.pi * progress)) / 2
+
+
+GANS: dict[str, GanDesign] = {
+    # Huang et al. 2024 with a pair for CPUs; rate and batch are for runs of minutes. Their γ for faces of
+    # 64×64 falls from 2 to 0.2.
+    "r3gan": GanDesign(
+        generator=R3Generator,
+        critic=R3Critic,
+        objective=Relativistic(),
+        optimizer=partial(Adam, lr=5e-4, betas=(0.0, 0.99)),
+        batch_size=32,
+        zero_centred=1.0,
+        augmented=True,
+        ema=0.998,
+        rate=cosine_to_quarter,
+    ),
+    # Radford et al. 2016.
+    "dcgan": GanDesign(
+        generator=DcganGenerator,
+        critic=DcganCritic,
+        objective=NonSaturating(),
+        optimizer=partial(Adam, lr=2e-4, betas=(0.5, 0.999)),
+        batch_size=128,
+    ),
+    # Arjovsky et al. 2017 and their code.
+    "wgan": GanDesign(
+        generator=DcganGenerator,
+        critic=DcganCritic,
+        objective=Wasserstein(),
+        optimizer=partial(RMSprop, lr=5e-5),
+        batch_size=64,
+        turns=CriticTurns(usual=5, generous=100, first=25, every=500),
+        clip=0.01,
+    ),
+    # Gulrajani et al. 2017, with the same pair.
+    "wgan-gp": GanDesign(
+        generator=DcganGenerator,
+        critic=partial(DcganCritic, normalised=False),
+        objective=Wasserstein(),
+        optimizer=partial(Adam, lr=1e-4, betas=(0.0, 0.9)),
+        batch_size=64,
+        turns=CriticTurns(usual=5),
+        one_centred=10.0,
+    ),
+}
