@@ -72,7 +72,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def test_target_labels_change_nothing_bit_for_bit(files, tmp_path):
-    method = "adamatch-student"
+    method = "adamatch-refined"
     for target in ("target", "mixed", "bare"):
         adapt.adapt(settings(files, tmp_path / target, target, method=method))
     for name in ("adamatch", method):
@@ -83,7 +83,7 @@ def test_target_labels_change_nothing_bit_for_bit(files, tmp_path):
     assert same(*chosen)
 
 
-def test_a_student_begins_anew_from_its_teachers_answers(files, tmp_path, monkeypatch):
+def test_a_network_is_refined_on_its_own_answers_on_the_target(files, tmp_path, monkeypatch):
     seen = []
     train = adapting.train
 
@@ -92,17 +92,18 @@ def test_a_student_begins_anew_from_its_teachers_answers(files, tmp_path, monkey
         return train(run, pair, plan, steps, seed, start, *others)
 
     monkeypatch.setattr(adapting, "train", recorded)
-    study = adapt.adapt(settings(files, tmp_path / "run", method="adamatch-student", epochs=1))
+    study = adapt.adapt(settings(files, tmp_path / "run", method="adamatch-refined", epochs=1))
     pair, start = seen[2]  # after source-only and adamatch
-    assert start is None
     teacher = adapt.chosen_of(study.run, study.pair, "adamatch", 0).classifier
     _, logits = adapting.read(teacher, study.pair.target)
     assert torch.equal(pair.source.labels["class"], logits.argmax(1))
     assert torch.equal(pair.source.images, study.pair.target.images)
+    assert start is not None
+    assert same(start.state_dict(), teacher.state_dict())
     assert len(pair.source_val) == len(study.pair.target_val)
-    last = adapt.part_of(study.run, "adamatch-student", 0).history()[-1]["seconds"] / 60
+    last = adapt.part_of(study.run, "adamatch-refined", 0).history()[-1]["seconds"] / 60
     minutes = {result.method: result.minutes for result in study.results}
-    assert minutes["adamatch-student"] == pytest.approx(minutes["adamatch"] + last)
+    assert minutes["adamatch-refined"] == pytest.approx(minutes["adamatch"] + last)
 
 
 @pytest.mark.parametrize("method", ["dann", "adamatch"])

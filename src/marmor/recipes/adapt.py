@@ -35,7 +35,7 @@ class AdaptSettings:
         source: labelled images, an embedded name or a path.
         target: images whose labels, if there are any, only the table reads.
         method: best, or one of source-augmented, dann, dann-augmented, cdan, coral, mmd, mean-teacher,
-            adamatch, adamatch-student, adamatch-quotas (classes as frequent as in the source), infomax, shot;
+            adamatch, adamatch-refined, adamatch-quotas (classes as frequent as in the source), infomax, shot;
             several with commas, the first the run's own; all for every one.
         run: the run folder to write.
         seeds: how often everything is trained, for the intervals.
@@ -196,8 +196,8 @@ def _kept_or_trained(
         earlier = _kept_or_trained(run, settings, pair, plan.start, seed).minutes
     console.print(f"{name}, seed {seed}:")
     seen = _target_as_source(pair) if name == TARGET_ONLY else pair
-    if plan.anew and start is not None:
-        seen, start = adapting.answered(start, pair), None
+    if plan.pseudo_labels and start is not None:
+        seen = adapting.answered(start, pair)
     chosen = adapting.train(
         part,
         seen,

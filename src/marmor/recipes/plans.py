@@ -64,17 +64,16 @@ class Views:
 class Plan:
     """How one method is trained.
 
-    ``start``: the plan whose network it goes on from, or, ``anew``, whose answers on the target a fresh
-    network takes for labels (students: Furlanello et al. 2018; Xie et al. 2020); ``epochs``: passes over
-    the source; ``dropout``: of the source's features, the share that each step hides from the last layer;
-    ``ema``: of the weights, ``clip_norm``: of the gradients, none of either where a method is
-    published without.
+    ``start``: the plan whose network it goes on from; ``pseudo_labels``: whether that is on the target alone,
+    with the answers of that network for labels (Lee 2013); ``epochs``: passes over the source; ``dropout``:
+    of the features with labels, the share that each step hides from the last layer; ``ema``: of the weights,
+    ``clip_norm``: of the gradients, none of either where a method is published without.
     """
 
     method: Method
     views: Views = Views()
     start: str | None = None
-    anew: bool = False
+    pseudo_labels: bool = False
     epochs: float = 6.0
     dropout: float = 0.0
     rates: Literal["published", "modern"] = "modern"
@@ -91,7 +90,7 @@ class Plan:
         if self.rates == "published":
             return Optimizers([torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9)])
         kernels = [p for p in module.parameters() if p.ndim == 4 and p.shape[1] > MOST_CHANNELS]
-        gentler = 1.0 if self.start is None or self.anew else 0.25
+        gentler = 1.0 if self.start is None else 0.25
         return muon_and_adamw(
             module, kernels, 0.02 * gentler, 4e-3 * gentler, betas=(0.9, 0.999), weight_decay=0.05
         )
@@ -107,7 +106,7 @@ MOST_CHANNELS = 3
 
 SOURCE_ONLY, TARGET_ONLY = "source-only", "target-only"
 """The plans that bound every other: no adaptation, and training with the target's own labels."""
-BEST = "adamatch-student"
+BEST = "adamatch-refined"
 """What `--method best` stands for."""
 
 DROPOUT = 0.4
@@ -125,12 +124,12 @@ PLANS: dict[str, Plan] = {
     "mmd": Plan(Mmd(), MILD),
     "mean-teacher": Plan(MeanTeacher(), BOLD),
     "adamatch": Plan(AdaMatch(), BOLD),
-    "adamatch-student": Plan(
+    "adamatch-refined": Plan(
         SourceOnly(),
         Views(augment_warped),
         start="adamatch",
-        anew=True,
-        epochs=3.0,
+        pseudo_labels=True,
+        epochs=1.2,
         dropout=DROPOUT,
     ),
     "adamatch-quotas": Plan(
