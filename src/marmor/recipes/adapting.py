@@ -155,7 +155,7 @@ def unadapted(start: Chosen, pair: Pair) -> Unadapted:
 
 
 def answered(teacher: Judge, pair: Pair) -> Pair:
-    """The pair of pseudo-labels: the target takes the source's place, with the teacher's answers for labels."""
+    """The pair of pseudo-labels: the target as the source, with the teacher's answers for labels."""
     vocabulary = pair.source.vocabulary
 
     def labelled(images: ImageSet) -> ImageSet:
