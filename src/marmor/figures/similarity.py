@@ -25,7 +25,7 @@ def similarity(values: Tensor, images: Tensor, names: Sequence[str], title: str)
     for (row, column), value in np.ndenumerate(table):
         dark = value > low + 0.45 * (high - low)
         colour = PAPER if dark else INK
-        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
+        axes.text(column, row, f"{value:.3f}", ha="center", va="center", color=colour, fontsize=8)
     _thumbnails(axes, images)
     dress(axes, title)
     axes.spines[["left", "bottom"]].set_visible(False)

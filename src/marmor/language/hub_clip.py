@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import torch
@@ -36,18 +37,21 @@ class HubClip(Clip):
         self.facts = facts
         # SigLIP was trained on sentences of one length; CLIP does not look behind the end.
         self.padding = "max_length" if pad_all else "longest"
+        self.alone = Lock()
 
     def embed_images(self, x: Tensor) -> Tensor:
         return self.model.get_image_features(pixel_values=x).pooler_output
 
     def embed_texts(self, sentences: Sequence[str]) -> Tensor:
-        tokens = self.tokenizer(
-            list(sentences),
-            padding=self.padding,
-            max_length=self.facts.context,
-            truncation=True,
-            return_tensors="pt",
-        )
+        # Fast tokenizers keep how they pad, and fail where two threads set it at once (transformers #47085).
+        with self.alone:
+            tokens = self.tokenizer(
+                list(sentences),
+                padding=self.padding,
+                max_length=self.facts.context,
+                truncation=True,
+                return_tensors="pt",
+            )
         return self.model.get_text_features(**tokens).pooler_output
 
     def lengths(self, sentences: Sequence[str]) -> list[int]:

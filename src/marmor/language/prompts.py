@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from marmor.base.cores import on_cores
 from marmor.language.clip import Clip
 from marmor.language.templates import fill
 
@@ -32,13 +33,15 @@ def embed_prompts(
     sentences = sentences_for(templates, names)
     # Sentences of like length together need the least padding.
     order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
-    found: list[Tensor] = []
-    with torch.inference_mode():
-        for start in range(0, len(order), BATCH):
-            found.append(model.texts([sentences[i] for i in order[start : start + BATCH]]))
-            watch(min(1.0, (start + BATCH) / len(order)))
-    places = torch.tensor(order).argsort()
-    every = torch.cat(found)[places].clone()  # outside inference mode, so that others may use it
+    batches = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+
+    @torch.inference_mode()
+    def embed(batch: list[int]) -> Tensor:
+        return model.texts([sentences[i] for i in batch])
+
+    found = torch.cat(on_cores(embed, batches, watch))
+    # A copy outside inference mode is one that others may use.
+    every = found[torch.tensor(order).argsort()].clone()
     return every.reshape(len(templates), len(names), -1)
 
 

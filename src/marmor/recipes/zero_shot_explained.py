@@ -1,5 +1,7 @@
 """How zero-shot answers come about, in plain words and the numbers of one picture: explain.html."""
 
+import math
+
 from PIL import Image
 
 from marmor.figures import Picture, Report, Section, Table, Text, similarity
@@ -83,17 +85,18 @@ def _sentences(found: ZeroShot) -> list[str]:
 def _pictures(found: ZeroShot) -> list[str]:
     sight = found.facts.sight
     height, width = found.images.size
-    kept = "the largest centred square" if sight.crop else "the whole picture, squashed,"
-    same = (height, width) == (sight.side, sight.side)
-    how = "bicubic" if sight.bicubic else "bilinear"
-    return [
-        f"Pictures are {width}×{height}; the network takes {sight.side}×{sight.side}"
-        + ("." if same else f", so {kept} is resized ({how})."),
-        "Small pictures gain no detail by that, and read worse than photographs would."
-        if min(height, width) < sight.side
-        else "What lies outside is not seen.",
+    told = f"Pictures are {width}×{height}; the network takes {sight.side}×{sight.side}"
+    if (height, width) != (sight.side, sight.side):
+        kept = "the largest centred square" if sight.crop else "the whole picture, squashed,"
+        told += f", so {kept} is resized ({'bicubic' if sight.bicubic else 'bilinear'})"
+    paragraphs = [
+        f"{told}.",
         "The picture network gives as many numbers as the text network, again made as long as 1.",
     ]
+    if min(height, width) < sight.side:
+        small = "Enlarging adds no detail: small pictures are read worse than photographs would be."
+        paragraphs.insert(1, small)
+    return paragraphs
 
 
 def _answer(found: ZeroShot, index: int) -> list[str]:
@@ -103,7 +106,7 @@ def _answer(found: ZeroShot, index: int) -> list[str]:
         f"and all {len(found.names)} classes lie between {found.cosines[index].min():.3f} and "
         f"{found.cosines[index].max():.3f}: close together, as is usual.",
         f"The model learned to multiply them by {found.facts.scale:.1f} before they are compared. A class "
-        f"with a cosine 0.01 higher becomes {2.718281828 ** (found.facts.scale / 100):.2f} times as likely. "
+        f"with a cosine 0.01 higher becomes {math.exp(found.facts.scale / 100):.2f} times as likely. "
         "The probabilities below are each class's share of the whole (softmax).",
     ]
 
@@ -136,8 +139,8 @@ def _told(found: ZeroShot, index: int) -> str:
         return f"{name} shows {words[truth]} and was read so, {sure}."
     gap = found.cosines[index, read] - found.cosines[index, truth]
     return (
-        f"{name} shows {words[truth]} and was read as {words[read]}, {sure}; {words[truth]} came {place}. "
-        f"of {len(words)}, its cosine {gap:.3f} lower."
+        f"{name} shows {words[truth]} and was read as {words[read]}, {sure}; {words[truth]} came in "
+        f"place {place} of {len(words)}, its cosine {gap:.3f} lower."
     )
 
 
