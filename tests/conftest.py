@@ -1,8 +1,10 @@
 """What all tests share."""
 
+import json
 import math
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -80,3 +82,69 @@ def _plain_unet(state: dict[str, Tensor], x: Tensor, step: Tensor) -> Tensor:
             x = conv(f"up{index}.1", wide, padding=1)
         index += 1
     return conv("out.2", silu(norm("out.0", x)), padding=1)
+
+
+VISION = {"image_size": 32, "patch_size": 16, "hidden_size": 32, "intermediate_size": 64}
+TEXT = {"vocab_size": 600, "hidden_size": 32, "intermediate_size": 64}
+LAYERS = {"num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIPModel folder of transformers with random weights, 32 pixels, letters as tokens."""
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+
+    path = tmp_path_factory.mktemp("models") / "clip"
+    ends = {"bos_token_id": 512, "eos_token_id": 513, "pad_token_id": 513}
+    text = {**TEXT, **LAYERS, **ends, "max_position_embeddings": 40}
+    torch.manual_seed(0)
+    model = CLIPModel(
+        CLIPConfig(text_config=text, vision_config={**VISION, **LAYERS}, projection_dim=24)
+    )
+    # As drawn at first all directions would be nearly the same.
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.15)
+    model.save_pretrained(path)
+    side = {"height": 32, "width": 32}
+    CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=side).save_pretrained(path)
+    _letters(path, "CLIPTokenizer", "<|startoftext|>", "<|endoftext|>")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_siglip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SiglipModel folder of transformers with random weights, 32 pixels, letters as tokens."""
+    from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel
+
+    path = tmp_path_factory.mktemp("models") / "siglip"
+    text = {**TEXT, **LAYERS, "max_position_embeddings": 40, "projection_size": 32}
+    torch.manual_seed(1)
+    model = SiglipModel(SiglipConfig(text_config=text, vision_config={**VISION, **LAYERS}))
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.15)
+    with torch.no_grad():
+        model.logit_scale.fill_(2.0)
+        model.logit_bias.fill_(-3.0)
+    model.save_pretrained(path)
+    SiglipImageProcessor(size={"height": 32, "width": 32}).save_pretrained(path)
+    _letters(path, "PreTrainedTokenizerFast", "<s>", "</s>")
+    return path
+
+
+def _letters(path: Path, kind: str, begin: str, end: str) -> None:
+    """A byte-level tokenizer without merges: every letter is a token."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    every = [*letters, *(f"{letter}</w>" for letter in letters), begin, end]
+    vocabulary = {token: number for number, token in enumerate(every)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token=end, end_of_word_suffix="</w>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    ends = (end, vocabulary[end]), (begin, vocabulary[begin])
+    tokenizer.post_processor = processors.RobertaProcessing(*ends, add_prefix_space=False)
+    tokenizer.save(str(path / "tokenizer.json"))
+    words = {"tokenizer_class": kind, "bos_token": begin, "eos_token": end, "pad_token": end}
+    settings = {**words, "unk_token": end, "model_max_length": 40}
+    (path / "tokenizer_config.json").write_text(json.dumps(settings))

@@ -30,14 +30,18 @@ from marmor.recipes import (
     making,
     pictures,
     predicting,
+    probe_page,
+    probing,
     reporting,
     running,
     scene_judge,
     scene_scoring,
     study,
+    zero_shot_page,
 )
 from marmor.recipes import ddim as ddim_recipe
 from marmor.recipes import demo as demo_recipe
+from marmor.recipes import zero_shot as zero_shot_recipe
 from marmor.recipes.asking import ask_objects, asked, names_of
 from marmor.recipes.denoising import STILL_STEPS
 from marmor.recipes.drawing import draw_with_bar, write_images
@@ -208,6 +212,24 @@ def predict(
         probabilities: add a column for each class.
     """
     predicting.predict(run, images, out, like, probabilities)
+
+
+def zero_shot(
+    settings: Annotated[OmitArgPrefixes[zero_shot_recipe.ZeroShotSettings], arg(name="")],
+) -> None:
+    """Tell pictures apart by words alone, with a CLIP or SigLIP of yours.
+
+    Example: marmor zero-shot --model clip-vit-b32 --images photos --labels id2label.json --out zero-shot
+    """
+    zero_shot_page.tell(zero_shot_recipe.zero_shot(settings))
+
+
+def probe(settings: Annotated[OmitArgPrefixes[probing.ProbeSettings], arg(name="")]) -> None:
+    """Tell what labels add to a CLIP's embeddings: linear probes on all of them and on a few a class.
+
+    Example: marmor probe --model clip-vit-b32 --images photos.npz --labels id2label.json --out probe
+    """
+    probe_page.tell(probing.probe(settings))
 
 
 def resume(run: Positional[Path]) -> None:
@@ -638,6 +660,8 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "evaluate": evaluate,
         "compare": compare,
         "predict": predict,
+        "zero-shot": zero_shot,
+        "probe": probe,
         "report": report,
     },
     "share": {"export": export},

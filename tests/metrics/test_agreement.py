@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marmor.metrics import agreement, share
+from marmor.metrics import agreement, share, share_difference
 
 
 def test_wilson_interval_by_hand():
@@ -67,3 +67,21 @@ def test_small_integer_dtypes_do_not_overflow():
 def test_wrong_shapes_and_values_are_refused(asked, read):
     with pytest.raises(ValueError, match="must"):
         agreement(torch.tensor(asked), torch.tensor(read), 3)
+
+
+def test_differences_on_the_same_trials_by_hand():
+    # Of 10 trials the first alone hits 3, the second alone 1: (3 - 1)/12 ± 1.96 sqrt(5 - 4/12)/12.
+    first = torch.tensor([True] * 3 + [False] + [True] * 6)
+    second = torch.tensor([False] * 3 + [True] + [True] * 6)
+    found = share_difference(first, second)
+    assert found.value == pytest.approx(0.2)
+    assert found.low == pytest.approx(2 / 12 - 1.959964 * (5 - 4 / 12) ** 0.5 / 12, abs=1e-6)
+    assert found.high == pytest.approx(2 / 12 + 1.959964 * (5 - 4 / 12) ** 0.5 / 12, abs=1e-6)
+    same = share_difference(first, first)
+    assert same.low < same.value == 0 < same.high
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_differences_need_as_many_trials_on_either_side(count):
+    with pytest.raises(ValueError, match="vectors of one length"):
+        share_difference(torch.ones(count, dtype=torch.bool), torch.ones(0, dtype=torch.bool))

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -35,6 +36,29 @@ def read_guarded(path: Path, what: str) -> Any:
     if path.suffix == ".safetensors":
         return _read_safetensors(path, what)
     return _read_numpy(path, what) if path.suffix == ".npy" else _read_torch(path, what)
+
+
+def is_script(path: Path) -> bool:
+    """Whether a file is a TorchScript archive: a zip with code in it."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
+
+
+def read_script(path: Path, what: str) -> dict[str, torch.Tensor]:
+    """The weights of a TorchScript archive, by name; its code is left alone.
+
+    TorchScript's own reader rebuilds a graph of tensor operations and never runs Python. Raises UserError for
+    an archive that cannot be read.
+    """
+    try:
+        with warnings.catch_warnings(
+            action="ignore"
+        ):  # old archives are all there is of some models
+            return dict(torch.jit.load(path, map_location="cpu").state_dict())
+    except (RuntimeError, ValueError) as error:
+        raise _unreadable(path, what, error) from error
 
 
 def _read_safetensors(path: Path, what: str) -> dict[str, torch.Tensor]:

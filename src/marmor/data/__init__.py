@@ -28,7 +28,7 @@ from marmor.data.scenes import (
     write_scenes,
 )
 from marmor.data.splits import MissingSplitError
-from marmor.data.squares import MixedSizesError
+from marmor.data.squares import Fit, MixedSizesError
 from marmor.data.writers import write, write_splits
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "EMBEDDED",
     "REMARK",
     "SHOWS",
+    "Fit",
     "ImageSet",
     "MissingSplitError",
     "MixedSizesError",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from marmor.base.errors import UserError
 from marmor.base.seeds import torch_stream
-from marmor.data.squares import centre, resize_note, size_text, to_squares
+from marmor.data.squares import CROPPED, Fit, centre, size_text
 
 CLASS = "class"
 """The column of labels that most commands read."""
@@ -75,15 +75,15 @@ class ImageSet:
         """The images alone. File names go too: ``cat/1.png`` and ``3_12.png`` tell the class."""
         return replace(self, labels={}, vocabulary={}, names=())
 
-    def resized(self, size: int) -> "ImageSet":
-        """Centre-cropped to a square, then antialiased bilinear to ``size`` × ``size``; noted.
+    def resized(self, size: int, fit: Fit = CROPPED) -> "ImageSet":
+        """To ``size`` × ``size`` as ``fit`` says; noted. If nothing is said, centre-cropped and bilinear.
 
         A set that has this size already is returned as it is.
         """
         if self.size == (size, size):
             return self
-        note = resize_note({self.size}, size)
-        return replace(self, images=to_squares(self.images, size), notes=(*self.notes, note))
+        note = fit.note({self.size}, size)
+        return replace(self, images=fit(self.images, size), notes=(*self.notes, note))
 
     def without(self, others: "ImageSet") -> "ImageSet":
         """The images that are not, byte for byte, among ``others``; noted.

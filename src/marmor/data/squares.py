@@ -1,5 +1,7 @@
 """Centre crop to a square and antialiased resize."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,37 +23,45 @@ def centre(images: Tensor, side: int) -> Tensor:
     return images[:, :, top : top + side, left : left + side].contiguous()
 
 
-def to_squares(images: Tensor, size: int) -> Tensor:
-    """uint8 (N, C, H, W) → uint8 (N, C, size, size).
+@dataclass(frozen=True)
+class Fit:
+    """How images come to squares of a size.
 
-    The largest centred square is resized with an antialiased triangle filter ("bilinear"), in
-    float and rounded, so that one image alone and the same image in a batch give the same bytes.
+    ``crop``: the largest centred square is kept; otherwise all of each image is, squashed.
+    ``bicubic``: the filter is bicubic (a = -0.5), otherwise a triangle ("bilinear"); both are antialiased.
     """
-    side = min(images.shape[2:])
-    cropped = centre(images, side)
-    if side == size:
-        return cropped
-    block = max(1, VALUES_AT_ONCE // (cropped.shape[1] * side * side))
-    return torch.cat([_resize(part, size) for part in cropped.split(block)])
+
+    crop: bool = True
+    bicubic: bool = False
+
+    def __call__(self, images: Tensor, size: int) -> Tensor:
+        """uint8 (N, C, H, W) → uint8 (N, C, size, size).
+
+        In float and rounded, so that one image alone and the same image in a batch give the same bytes.
+        """
+        if self.crop:
+            images = centre(images, min(images.shape[2:]))
+        if images.shape[2:] == (size, size):
+            return images
+        block = max(1, VALUES_AT_ONCE // images[0].numel())
+        return torch.cat([self._resize(part, size) for part in images.split(block)])
+
+    def note(self, sizes: set[tuple[int, int]], size: int) -> str:
+        """The sentence that says what was done to images of these (H, W)."""
+        origin = size_text(*sizes) if len(sizes) == 1 else f"{len(sizes)} different sizes"
+        done = "Centre-cropped to squares and resized" if self.crop else "Squashed, whole,"
+        return f"{done} from {origin} to {size}×{size}."
+
+    def _resize(self, images: Tensor, size: int) -> Tensor:
+        mode = "bicubic" if self.bicubic else "bilinear"
+        resized = F.interpolate(images.float(), size=(size, size), mode=mode, antialias=True)
+        return resized.round().clamp(0, 255).to(torch.uint8)
 
 
-def squashed(images: Tensor, size: int) -> Tensor:
-    """uint8 (N, C, H, W) → uint8 (N, C, size, size), the whole of each image: nothing is cut off."""
-    return images if images.shape[2:] == (size, size) else _resize(images, size)
-
-
-def resize_note(sizes: set[tuple[int, int]], size: int, cropped: bool = True) -> str:
-    """The sentence that says what ``to_squares``, or ``squashed``, did to images of these (H, W)."""
-    origin = size_text(*sizes) if len(sizes) == 1 else f"{len(sizes)} different sizes"
-    done = "Centre-cropped to squares and resized" if cropped else "Squashed, whole,"
-    return f"{done} from {origin} to {size}×{size}."
+CROPPED = Fit()
+SQUASHED = Fit(crop=False)
 
 
 def size_text(size: tuple[int, int]) -> str:
     """(H, W) as people write it: width × height."""
     return f"{size[1]}×{size[0]}"
-
-
-def _resize(images: Tensor, size: int) -> Tensor:
-    resized = F.interpolate(images.float(), size=(size, size), mode="bilinear", antialias=True)
-    return resized.round().clamp(0, 255).to(torch.uint8)

@@ -1,6 +1,7 @@
 """Measurement: features and class indices in, small records of float64 numbers out."""
 
-from marmor.metrics.agreement import Agreement, Share, agreement, share
+from marmor.metrics.agreement import Agreement, Share, agreement, share, share_difference
+from marmor.metrics.calibration import Bin, Calibration, calibration
 from marmor.metrics.copying import closer_share
 from marmor.metrics.faces import can_detect, count_faces
 from marmor.metrics.frechet import (
@@ -15,11 +16,14 @@ from marmor.metrics.manifold import Manifold, manifold
 from marmor.metrics.means import Mean, mean
 from marmor.metrics.neighbours import Neighbours, nearest
 from marmor.metrics.objects import ObjectScores, object_scores
+from marmor.metrics.ranking import ranks, top
 from marmor.metrics.statistics import Gaussian, gaussian
 
 __all__ = [
     "LEAST",
     "Agreement",
+    "Bin",
+    "Calibration",
     "Figure",
     "FrechetDistances",
     "Gaussian",
@@ -29,6 +33,7 @@ __all__ = [
     "ObjectScores",
     "Share",
     "agreement",
+    "calibration",
     "can_detect",
     "closer_share",
     "count_faces",
@@ -43,5 +48,8 @@ __all__ = [
     "mean",
     "nearest",
     "object_scores",
+    "ranks",
     "share",
+    "share_difference",
+    "top",
 ]

@@ -12,7 +12,8 @@ NORMAL_975 = 1.959963984540054  # the 97.5 % point of the standard normal: two s
 class Share(NamedTuple):
     """``value`` = hits / count, between the bounds of its 95 % interval; all in [0, 1].
 
-    Of nothing (count 0) the value is nan and the interval is the whole [0, 1].
+    Of nothing (count 0) the value is nan and the interval is the whole [0, 1]. A difference of shares lies in
+    [-1, 1].
     """
 
     value: float
@@ -47,6 +48,24 @@ def share(hits: int, count: int) -> Share:
     low = centre - spread if hits > 0 else 0.0
     high = centre + spread if hits < count else 1.0
     return Share(value, low, high, count)
+
+
+def share_difference(first: Tensor, second: Tensor) -> Share:
+    """How much more often ``first`` hits than ``second`` on the same trials; both bool (N,).
+
+    The interval is Agresti and Min's (2005): half a trial is added to each of the four outcomes, so that it
+    has width where both hit the same. Raises ValueError for other shapes and no trials.
+    """
+    if first.ndim != 1 or first.shape != second.shape or not len(first):
+        raise ValueError(
+            f"both must be vectors of one length, not {tuple(first.shape)}, {tuple(second.shape)}"
+        )
+    count = len(first)
+    gained, lost = int((first & ~second).sum()), int((second & ~first).sum())
+    centre = (gained - lost) / (count + 2)
+    spread = math.sqrt(gained + lost + 1 - (gained - lost) ** 2 / (count + 2)) / (count + 2)
+    reach = NORMAL_975 * spread
+    return Share((gained - lost) / count, centre - reach, centre + reach, count)
 
 
 def agreement(asked: Tensor, read: Tensor, classes: int) -> Agreement:

@@ -5,7 +5,6 @@ features (N, D). They are measuring instruments: nothing is trained here.
 """
 
 import tempfile
-import zipfile
 from abc import ABC, abstractmethod
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch.nn import functional as F
 
 from marmor.base.errors import UserError
 from marmor.base.pixels import to_unit
+from marmor.base.tensors import is_script
 from marmor.networks.checkpoints import load_into, load_state
 from marmor.networks.judges import Judge
 
@@ -157,17 +157,9 @@ def load_inception(weights: Path) -> Extractor:
             f"{weights} does not exist; name the file of the FID network, inception-2015-12-05.pt or "
             "pt_inception-2015-12-05-6726825d.pth."
         )
-    return ScriptedInception(weights) if _is_script(weights) else Inception(weights)
+    return ScriptedInception(weights) if is_script(weights) else Inception(weights)
 
 
 def _colour(images: Tensor) -> Tensor:
     """Grey is copied to all three channels."""
     return images.expand(-1, 3, -1, -1)
-
-
-def _is_script(path: Path) -> bool:
-    """Whether a file is a TorchScript archive: a zip with code in it."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())

@@ -13,7 +13,7 @@ from marmor.data.classes import class_indices
 from marmor.data.decode import decode
 from marmor.data.imageset import ImageSet
 from marmor.data.readers.tree import Tree
-from marmor.data.squares import MixedSizesError, resize_note, size_text, squashed, to_squares
+from marmor.data.squares import CROPPED, Fit, MixedSizesError, size_text
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,14 @@ class _Loaded(NamedTuple):
     remarks: tuple[str, ...]
 
 
-def load_listing(listing: Listing, size: int | None, cropped: bool = True) -> ImageSet:
-    """Decodes the files in threads and stacks them; other sizes are cropped, or squashed, to ``size``.
+def load_listing(listing: Listing, size: int | None, fit: Fit = CROPPED) -> ImageSet:
+    """Decodes the files in threads and stacks them; other sizes are fitted to ``size``.
 
     Raises UserError for a damaged image, for sizes that differ while ``size`` is None, and for
     labels outside ``class_names``.
     """
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        loaded = list(
-            pool.map(lambda name: _load(listing.tree, name, size, cropped), listing.names)
-        )
+        loaded = list(pool.map(lambda name: _load(listing.tree, name, size, fit), listing.names))
     if size is None:
         _check_one_size(listing, loaded)
     images, channel_notes = _stack([image.pixels for image in loaded])
@@ -54,17 +52,17 @@ def load_listing(listing: Listing, size: int | None, cropped: bool = True) -> Im
         where = str(listing.tree.root)
         labels["class"] = class_indices(listing.labels, listing.class_names, where)
         vocabulary["class"] = listing.class_names
-    notes = (*listing.notes, *_remarks(loaded), *channel_notes, *_resized(loaded, size, cropped))
+    notes = (*listing.notes, *_remarks(loaded), *channel_notes, *_resized(loaded, size, fit))
     return ImageSet(images, labels, vocabulary, listing.names, notes)
 
 
-def _load(tree: Tree, name: str, size: int | None, cropped: bool) -> _Loaded:
+def _load(tree: Tree, name: str, size: int | None, fit: Fit) -> _Loaded:
     picture = decode(tree.load(name), tree.where(name))
     pixels = torch.from_numpy(picture.pixels).permute(2, 0, 1)
     original = (pixels.shape[1], pixels.shape[2])
     if size is not None and original != (size, size):
         # Here and not after stacking: large photographs of many sizes need not all fit in memory.
-        pixels = (to_squares if cropped else squashed)(pixels[None], size)[0]
+        pixels = fit(pixels[None], size)[0]
     return _Loaded(pixels, original, picture.remarks)
 
 
@@ -92,8 +90,8 @@ def _remarks(loaded: list[_Loaded]) -> tuple[str, ...]:
     return tuple(f"{n} of {len(loaded)} images: {remark}" for remark, n in counts.items())
 
 
-def _resized(loaded: list[_Loaded], size: int | None, cropped: bool) -> tuple[str, ...]:
+def _resized(loaded: list[_Loaded], size: int | None, fit: Fit) -> tuple[str, ...]:
     originals = {image.original for image in loaded}
     if size is None or originals == {(size, size)}:
         return ()
-    return (resize_note(originals, size, cropped),)
+    return (fit.note(originals, size),)

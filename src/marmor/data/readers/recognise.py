@@ -16,9 +16,10 @@ from marmor.data.readers.torchvision_files import find_published_files
 from marmor.data.readers.tree import folder_tree
 from marmor.data.scenes.reading import is_scenes, read_scenes
 from marmor.data.splits import check_split, without_splits
+from marmor.data.squares import CROPPED, Fit
 
 
-def read(spec: str, split: str = "train", size: int | None = None) -> ImageSet:
+def read(spec: str, split: str = "train", size: int | None = None, fit: Fit = CROPPED) -> ImageSet:
     """A set of images from an embedded name or a path.
 
     ``spec`` is one of
@@ -33,7 +34,8 @@ def read(spec: str, split: str = "train", size: int | None = None) -> ImageSet:
       folder that holds them.
 
     ``split``: train, val, test or extra; a source without splits serves every split, with a note.
-    ``size``: centre-crop and resize all images to ``size`` × ``size``; needed where sizes differ.
+    ``size``: bring all images to ``size`` × ``size``; needed where sizes differ. ``fit``: how; pictures of
+    scenes are always squashed.
 
     Images come in natural order of their file names. Integer class names are ordered by number,
     others by alphabet. What was converted stands in ``notes``. Raises UserError, in one sentence,
@@ -42,11 +44,11 @@ def read(spec: str, split: str = "train", size: int | None = None) -> ImageSet:
     check_split(split)
     if size is not None and size < 1:
         raise UserError(f"the size is {size}, expected a number of pixels of at least 1.")
-    images = EMBEDDED[spec](split) if spec in EMBEDDED else _read_path(spec, split, size)
-    return images if size is None else images.resized(size)
+    images = EMBEDDED[spec](split) if spec in EMBEDDED else _read_path(spec, split, size, fit)
+    return images if size is None else images.resized(size, fit)
 
 
-def _read_path(spec: str, split: str, size: int | None) -> ImageSet:
+def _read_path(spec: str, split: str, size: int | None, fit: Fit) -> ImageSet:
     path = Path(spec).expanduser()
     try:
         if not path.exists():
@@ -58,8 +60,8 @@ def _read_path(spec: str, split: str, size: int | None) -> ImageSet:
             scenes = read_scenes(path, size)
             return replace(scenes, notes=(*scenes.notes, *without_splits(split)))
         if path.is_dir():
-            return load_listing(arrange(folder_tree(path), split), size)
-        return _read_file(path, split, size)
+            return load_listing(arrange(folder_tree(path), split), size, fit)
+        return _read_file(path, split, size, fit)
     except OSError as error:
         place = error.filename or path
         raise UserError(
@@ -67,12 +69,12 @@ def _read_path(spec: str, split: str, size: int | None) -> ImageSet:
         ) from error
 
 
-def _read_file(path: Path, split: str, size: int | None) -> ImageSet:
+def _read_file(path: Path, split: str, size: int | None, fit: Fit) -> ImageSet:
     if path.suffix.lower() == ".npz":
         return read_npz(path, split)
     if path.suffix.lower() == ".zip":
         with archive_tree(path) as tree:
-            return load_listing(arrange(tree, split), size)
+            return load_listing(arrange(tree, split), size, fit)
     if is_image(path.name):
         raise UserError(f"{path} is one image, expected a set of them; give the folder it lies in.")
     raise UserError(

@@ -10,6 +10,7 @@ from marmor.data.imageset import ImageSet
 from marmor.data.readers.listing import Listing, load_listing
 from marmor.data.readers.tree import folder_tree
 from marmor.data.scenes.lists import read_objects, read_pictures
+from marmor.data.squares import SQUASHED
 
 SHOWS = "objects"
 """The column of labels that says which objects a picture shows."""
@@ -46,7 +47,7 @@ def read_scenes(folder: Path, size: int | None) -> ImageSet:
             f"marmor data make scenes --spec {folder} --out NEW."
         )
     listing = Listing(tree, tuple(places[name] for name in pictures))
-    images = load_listing(listing, size, cropped=False)
+    images = load_listing(listing, size, SQUASHED)
     shown = torch.zeros(len(pictures), len(objects), dtype=torch.bool)
     for row, scene in zip(shown, pictures.values(), strict=True):
         row[scene] = True
