@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from marmor.base.errors import UserError
 from marmor.language import load_hub_clip
@@ -46,11 +47,19 @@ def test_damaged_weights(folder: Path) -> None:
         load_hub_clip(folder)
 
 
+def test_a_missing_weight_is_named(folder: Path) -> None:
+    state = load_file(folder / "model.safetensors")
+    del state["visual_projection.weight"]
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"'visual_projection.weight' is missing"):
+        load_hub_clip(folder)
+
+
 def test_weights_of_another_size(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["projection_dim"] = 48
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match="cannot be read by transformers"):
         load_hub_clip(folder)
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,8 @@ def test_truth_from_a_csv_by_name_or_number(pictures: Path, labels: Path, tmp_pa
         rows = [f"{name},{words[k]}" for name, k in zip(images.names, wanted.tolist(), strict=True)]
         said.write_text("\n".join(["image_name,label", *reversed(rows)]))
         assert torch.equal(truth_of(images, names, str(said)), wanted)
+        deeper = replace(images, names=tuple(f"deep/{name}" for name in images.names))
+        assert torch.equal(truth_of(deeper, names, str(said)), wanted)
     assert torch.equal(truth_of(images, names, "from-names"), wanted)
     assert truth_of(images.unlabelled(), names, None) is None
 

@@ -166,9 +166,8 @@ def _model(family: Any, folder: Path, activation: Activation | None) -> Any:
             dtype=torch.float32,
         ),
     )
-    for word in ("missing_keys", "mismatched_keys"):
-        if keys := sorted(map(str, told[word])):
-            raise UserError(f"{folder} does not fit its config.json: {word}: {keys[0]}.")
+    if missing := sorted(told["missing_keys"]):
+        raise UserError(f"{folder} does not fit its config.json: {missing[0]!r} is missing.")
     return model
 
 

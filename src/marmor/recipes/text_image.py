@@ -92,16 +92,19 @@ class TextImage:
         key = ("image-embeddings", __version__, self.fingerprint, images.unlabelled().fingerprint())
 
         def measure() -> Tensor:
+            model = self.model  # read here, once, and not by every thread
+            sight = model.facts.sight
+            fit = Fit(sight.crop, sight.bicubic)
+
+            @torch.inference_mode()
+            def embed(batch: Tensor) -> Tensor:
+                return model.images(fit(batch, sight.side))
+
             with progress_bar(f"embeddings of {title}") as bar:
-                found = on_cores(self._embed, images.images.split(BATCH), bar)
+                found = on_cores(embed, images.images.split(BATCH), bar)
             return torch.cat(found).clone()  # outside inference mode, so that others may use it
 
         return kept_tensor(key, measure)
-
-    @torch.inference_mode()
-    def _embed(self, batch: Tensor) -> Tensor:
-        sight = self.facts.sight
-        return self.model.images(Fit(sight.crop, sight.bicubic)(batch, sight.side))
 
     def embed_prompts(self, templates: Sequence[str], names: Sequence[str]) -> Tensor:
         """float32 (T, K, D) of length 1, from the cache where the same sentences were embedded before."""
