@@ -2,6 +2,7 @@
 
 from marmor.personalization.embedding_files import read_embedding, write_embedding
 from marmor.personalization.merging import Constraints, Merged, constrain, merge
+from marmor.personalization.noising import require_target, squared_error
 from marmor.personalization.placeholders import (
     Placeholder,
     add_placeholder,
@@ -9,6 +10,7 @@ from marmor.personalization.placeholders import (
     first_vectors,
 )
 from marmor.personalization.rows import NewRows
+from marmor.personalization.views import views
 
 __all__ = [
     "Constraints",
@@ -21,5 +23,8 @@ __all__ = [
     "first_vectors",
     "merge",
     "read_embedding",
+    "require_target",
+    "squared_error",
+    "views",
     "write_embedding",
 ]
