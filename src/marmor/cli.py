@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from marmor import __version__
 from marmor.base.errors import UserError, unknown_name
@@ -37,6 +37,7 @@ from marmor.recipes import (
     scene_judge,
     scene_scoring,
     study,
+    textual_inversion,
     zero_shot_page,
 )
 from marmor.recipes import ddim as ddim_recipe
@@ -230,6 +231,19 @@ def probe(settings: Annotated[OmitArgPrefixes[probing.ProbeSettings], arg(name="
     Example: marmor probe --model clip-vit-b32 --images photos.npz --labels id2label.json --out probe
     """
     probe_page.tell(probing.probe(settings))
+
+
+def personalize_textual_inversion(
+    settings: Annotated[
+        OmitArgPrefixes[UseAppendAction[textual_inversion.InversionSettings]], arg(name="")
+    ],
+) -> None:
+    """Teach a text-to-image pipeline new words from a few photos each; nothing but the words is trained.
+
+    Example: marmor personalize textual-inversion --pipeline DIR --concept '<new1>=photos' --word dog
+    """
+    run = textual_inversion.train(settings)
+    console.print(f"learned: {run.path}/embeddings; load it with diffusers' load_textual_inversion")
 
 
 def resume(run: Positional[Path]) -> None:
@@ -643,6 +657,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "train judge": train_judge,
         "train scene-judge": train_scene_judge,
         "adapt": adapt,
+        "personalize textual-inversion": personalize_textual_inversion,
         "resume": resume,
     },
     "draw": {

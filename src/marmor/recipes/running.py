@@ -29,6 +29,7 @@ from marmor.recipes import (
     judge,
     scene_judge,
     study,
+    textual_inversion,
 )
 from marmor.recipes.folders import PRETRAINED, pretrained
 from marmor.recipes.models import load_judge
@@ -52,9 +53,14 @@ RESUME: dict[str, Callable[[RunFolder], object]] = {
     judge.RECIPE: judge.resume,
     scene_judge.RECIPE: scene_judge.resume,
     adapt.RECIPE: lambda run: adapt_page.tell(adapt.resume(run)),
+    textual_inversion.RECIPE: textual_inversion.resume,
 }
-COMMANDS = {adapt.RECIPE: "adapt", study.RECIPE: "study iclevr"}
-"""Of recipes that are no training of one model."""
+COMMANDS = {
+    adapt.RECIPE: "adapt",
+    study.RECIPE: "study iclevr",
+    textual_inversion.RECIPE: "personalize textual-inversion",
+}
+"""Of recipes that `marmor train` does not know."""
 SHEET = 100
 
 

@@ -1,0 +1,26 @@
+"""A few photos seen in many ways, so that a word does not learn their framing."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SMALLEST = 0.8
+"""The narrowest crop, as a share of the side."""
+
+
+def views(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Random square crops brought back to size, half of them mirrored; (B, C, S, S) of any range."""
+    count = len(images)
+    share, across, down, side = torch.rand((4, count), generator=generator)
+    zoom = SMALLEST + (1 - SMALLEST) * share
+    mirrored = torch.where(side < 0.5, -1.0, 1.0)
+    zero = torch.zeros(count)
+    rows = torch.stack(
+        [
+            torch.stack([zoom * mirrored, zero, (2 * across - 1) * (1 - zoom)], 1),
+            torch.stack([zero, zoom, (2 * down - 1) * (1 - zoom)], 1),
+        ],
+        dim=1,
+    )
+    grid = F.affine_grid(rows, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)

@@ -1,0 +1,62 @@
+"""Text-to-image pipelines of diffusers as folders on this disk."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from marmor.base.errors import UserError
+from marmor.base.files import read_json
+
+KIND = "StableDiffusionPipeline"
+PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
+
+
+def load_pipeline(folder: Path) -> Any:
+    """A StableDiffusionPipeline in float32, its networks frozen.
+
+    Raises UserError where the folder is none, lacks a part, or cannot be read, and without diffusers.
+    """
+    _check(folder)
+    try:
+        import diffusers
+        from diffusers.utils import logging
+    except ImportError:
+        raise UserError(
+            f"{folder} needs diffusers to be read; install it with: pip install 'marmor[hub]'"
+        ) from None
+    logging.disable_progress_bar()
+    try:
+        pipeline = getattr(diffusers, KIND).from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # whatever its many readers raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{folder} cannot be read by diffusers: {reason}") from error
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.to(torch.float32)
+    for part in (pipeline.text_encoder, pipeline.unet, pipeline.vae):
+        part.eval().requires_grad_(False)
+    return pipeline
+
+
+def training_scheduler(pipeline: Any) -> Any:
+    """The steps in which the pipeline's network was trained: a DDPMScheduler, whatever samples from it."""
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+
+    return DDPMScheduler.from_config(pipeline.scheduler.config)
+
+
+def image_side(pipeline: Any) -> int:
+    """The side in pixels that the pipeline draws."""
+    return pipeline.unet.config.sample_size * pipeline.vae_scale_factor
+
+
+def _check(folder: Path) -> None:
+    index = read_json(folder / "model_index.json")
+    kind = index.get("_class_name") if isinstance(index, dict) else None
+    if kind != KIND:
+        raise UserError(f"{folder} holds a {kind}; only a {KIND} of diffusers can be personalized.")
+    missing = [part for part in PARTS if not (folder / part).is_dir() or not index.get(part)]
+    if missing:
+        raise UserError(
+            f"the pipeline {folder} has no {missing[0]}; copy it from where the pipeline comes from."
+        )

@@ -1,0 +1,192 @@
+"""`marmor personalize textual-inversion` on a tiny random pipeline."""
+
+import json
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from marmor.base.errors import UserError
+from marmor.cli import main
+from marmor.personalization import read_embedding
+from marmor.recipes import textual_inversion
+from marmor.recipes.textual_inversion import InversionSettings, TextualInversion, train
+from marmor.training import RunFolder
+
+Settings = Callable[..., InversionSettings]
+
+
+@pytest.fixture
+def settings(pipeline_folder: Path, tmp_path: Path) -> Settings:
+    """Two concepts of three photos each, four steps."""
+    for name, colour in (("one", (200, 30, 30)), ("two", (30, 30, 200))):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            image = Image.new("RGB", (24, 20), colour)
+            image.putpixel((number, number), (255, 255, 255))
+            image.save(tmp_path / name / f"{number}.png")
+    concepts = (f"<new1>={tmp_path / 'one'}", f"<new2>={tmp_path / 'two'}")
+    plain = InversionSettings(pipeline_folder, concepts, ("dog", "red"), tmp_path / "run", steps=4)
+    return lambda **changes: replace(plain, **changes)
+
+
+def learned(run: Path, name: str) -> torch.Tensor:
+    word, vectors = read_embedding(run / "embeddings" / name / "learned_embeds.safetensors")
+    assert word == f"<{name}>"
+    return vectors
+
+
+def table(pipeline) -> torch.Tensor:
+    return pipeline.text_encoder.get_input_embeddings().weight.detach()
+
+
+def test_both_words_learn_and_diffusers_draws_them(settings: Settings, pipeline, draw) -> None:
+    before = draw(pipeline, "a photo of a dog")
+    run = train(settings(vectors=2)).path
+    ids = pipeline.tokenizer("dog red")["input_ids"][1:3]
+    for name, start in zip(("new1", "new2"), table(pipeline)[ids], strict=True):
+        moved = (learned(run, name) - start).abs()
+        assert moved.shape == (2, 32)
+        assert ((moved > 1e-4).any(1) & (moved < 0.1).all(1)).all()
+        pipeline.load_textual_inversion(str(run / "embeddings" / name))
+    assert torch.equal(draw(pipeline, "a photo of a dog"), before)
+    assert not torch.equal(draw(pipeline, "a photo of a <new1> next to a <new2>"), before)
+
+
+def test_an_interrupted_run_goes_on_bit_for_bit(settings: Settings, tmp_path, monkeypatch) -> None:
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    train(settings(run=straight))
+    drawn = TextualInversion.draw
+
+    def stop(method, step: int, turn: int = 0):
+        if step == 1:
+            signal.raise_signal(signal.SIGINT)
+        return drawn(method, step, turn)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TextualInversion, "draw", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(settings(run=stopped))
+    checkpoint = RunFolder.open(stopped).checkpoints.latest()
+    assert checkpoint is not None
+    assert checkpoint.name == "step-000002"
+    assert not (stopped / "embeddings").exists()
+    main(["resume", str(stopped)])
+    for name in ("new1", "new2"):
+        assert torch.equal(learned(stopped, name), learned(straight, name))
+
+
+def test_photos_that_changed_stop_a_resume(settings: Settings, tmp_path: Path) -> None:
+    run = train(settings())
+    Image.new("RGB", (24, 20), (0, 255, 0)).save(tmp_path / "one" / "0.png")
+    with pytest.raises(UserError, match="another fingerprint"):
+        textual_inversion.resume(run)
+
+
+def test_a_step_sees_each_photo_with_the_words_of_its_concept(settings: Settings) -> None:
+    method, words = textual_inversion._method(settings(batch=6))
+    batch = method.draw(0)
+    reds = batch["image"][:, 0].mean((1, 2)) > 0
+    asked = [set(tokens.tolist()) for tokens in batch["tokens"]]
+    first, second = ({i for i, ids in enumerate(asked) if set(w.ids) <= ids} for w in words)
+    assert first == set(reds.nonzero().flatten().tolist())
+    assert second == set((~reds).nonzero().flatten().tolist())
+    assert len(first) == len(second) == 3
+    again, later = method.draw(0), method.draw(1)
+    assert all(torch.equal(batch[name], again[name]) for name in batch)
+    assert not torch.equal(batch["noise"], later["noise"])
+
+
+def test_the_loss_falls_and_the_word_comes_to_mean_its_photos(settings: Settings) -> None:
+    method, _ = textual_inversion._method(settings(batch=6))
+    fixed = method.draw(0)
+    losses = []
+    for _ in range(15):
+        method.module.zero_grad()
+        loss = method.turn.loss(method.module, fixed)["loss"]
+        loss.backward()
+        method.turn.optimizers.parts[0].step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert all(p.grad is None for p in method.pipeline.unet.parameters())
+    assert all(p.grad is None for p in method.pipeline.text_encoder.parameters())
+
+
+WRONG = [
+    ({"concept": ("photos",)}, "should be a new word and its photos"),
+    ({"concept": ("<a>=one", "<a>=two")}, "should be a new word and its photos"),
+    ({"concept": ("<a/b>=one",), "word": ("dog",)}, "names a folder too"),
+    ({"word": ("dog", "red", "photo")}, "--word names 3 words for 2 concepts"),
+    ({"word": ()}, "'object' is 6 tokens"),
+    ({"word": ("cat",)}, "'cat' is 3 tokens"),
+    ({"concept": ()}, "nothing to learn"),
+    ({"vectors": 0}, "--vectors must be at least 1"),
+    ({"batch": 0}, "--batch must be at least 1"),
+    ({"vectors": 30}, "choose fewer --vectors"),
+    ({"steps": None, "minutes": -1.0}, "--minutes must be a number above 0"),
+    ({"pipeline": Path("nowhere")}, "does not exist"),
+]
+
+
+@pytest.mark.parametrize(("changes", "wrong"), WRONG)
+def test_wishes_that_cannot_be_are_one_sentence(changes, wrong, settings: Settings) -> None:
+    asked = settings(**changes)
+    with pytest.raises(UserError, match=wrong):
+        train(asked)
+    assert not asked.run.exists()
+
+
+def test_concepts_are_asked_for_one_by_one(settings: Settings, tmp_path: Path, capsys) -> None:
+    asked = settings()
+    words = ["--pipeline", str(asked.pipeline), "--run", str(tmp_path / "told"), "--steps", "1"]
+    for concept, word in zip(asked.concept, asked.word, strict=True):
+        words += ["--concept", concept, "--word", word]
+    main(["personalize", "textual-inversion", *words])
+    assert "learning <new1>, <new2> from 6 photos" in capsys.readouterr().out
+    assert len(list((tmp_path / "told" / "embeddings").iterdir())) == 2
+
+
+def test_folders_without_photos_are_told(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "notes.txt").write_text("no image")
+    for folder in ("empty", "text"):
+        concept = (f"<new1>={tmp_path / folder}",)
+        with pytest.raises(UserError, match=folder):
+            train(settings(concept=concept, word=("dog",)))
+
+
+def edited(folder: Path, **values) -> None:
+    index = folder / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), **values}))
+
+
+def predicting(folder: Path, kind: str) -> None:
+    config = folder / "scheduler" / "scheduler_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "prediction_type": kind}))
+
+
+BROKEN = [
+    (lambda folder: shutil.rmtree(folder / "tokenizer"), "has no tokenizer"),
+    (lambda folder: edited(folder, unet=None), "has no unet"),
+    (lambda folder: edited(folder, _class_name="FluxPipeline"), "holds a FluxPipeline"),
+    (lambda folder: (folder / "unet" / "config.json").unlink(), "cannot be read by diffusers"),
+    (lambda folder: predicting(folder, "flow"), "predicts 'flow'"),
+]
+
+
+@pytest.mark.parametrize(("change", "wrong"), BROKEN)
+def test_pipelines_that_lack_something_are_told(
+    change, wrong, settings: Settings, tmp_path
+) -> None:
+    folder = tmp_path / "broken"
+    shutil.copytree(settings().pipeline, folder)
+    change(folder)
+    with pytest.raises(UserError, match=wrong) as caught:
+        train(settings(pipeline=folder))
+    assert "\n" not in str(caught.value)
