@@ -15,7 +15,7 @@ import tyro
 from marmor.base.files import write_json
 from marmor.data import draw_lists, make_house_numbers
 from marmor.data.scenes import make_scenes
-from marmor.data.scenes.layout import growing
+from marmor.data.scenes.layout import MOST
 
 
 def main(pictures: int = 1200, runs: int = 5, out: Path = Path("runs/benchmark-rendering")) -> None:
@@ -43,10 +43,9 @@ def main(pictures: int = 1200, runs: int = 5, out: Path = Path("runs/benchmark-r
 
 def scenes(count: int, seed: int) -> torch.Tensor:
     """``count`` pictures of scenes that grow from one object to three."""
-    lists = draw_lists(max(1, count // 3), seed)
-    series = growing(lists.pictures)
-    objects = [lists.pictures[names[-1]] for names in series]
-    return make_scenes(objects, seed, growing=[len(names) for names in series])
+    lists = draw_lists(count // MOST, seed)
+    whole = [objects for objects in lists.pictures.values() if len(objects) == MOST]
+    return make_scenes(whole, seed, growing=[MOST] * len(whole))
 
 
 if __name__ == "__main__":

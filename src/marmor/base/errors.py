@@ -11,6 +11,11 @@ class UserError(Exception):
     """
 
 
+def reason(error: Exception) -> str:
+    """What an exception of a library says, on one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that is not in a list, with the nearest name that is."""
     choices = sorted(known)

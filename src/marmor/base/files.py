@@ -77,6 +77,22 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} cannot be read as JSON: {error}.") from error
 
 
+def read_settings(path: Path) -> dict[str, Any]:
+    """Reads JSON that maps names to values; UserError where the file is missing or holds anything else."""
+    settings = read_json(path)
+    if not isinstance(settings, dict):
+        raise UserError(f"{path} should hold settings by name; it is damaged.")
+    return settings
+
+
+def read_csv(path: Path) -> list[list[str]]:
+    """The rows of a table, its header first; UserError where the file cannot be read."""
+    try:
+        return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from error
+
+
 def inside(folder: Path, name: str) -> Path:
     """``folder / name``, where a file list names it; UserError when that leaves the folder."""
     path = folder / name

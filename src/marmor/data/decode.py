@@ -50,14 +50,11 @@ def decode(data: bytes, where: str) -> Picture:
             remarks = _container_remarks(image)
             image.load()
             upright = ImageOps.exif_transpose(image)
-    except UnidentifiedImageError as error:
-        raise UserError(
-            f"{where} cannot be read as an image (expected {', '.join(_FORMATS)}); replace or remove this "
-            "file."
-        ) from error
     except Exception as error:  # a damaged file raises anything from OSError to SyntaxError
+        unknown = isinstance(error, UnidentifiedImageError)
+        why = f"expected {', '.join(_FORMATS)}" if unknown else error
         raise UserError(
-            f"{where} cannot be read as an image ({error}); replace or remove this file."
+            f"{where} cannot be read as an image ({why}); replace or remove this file."
         ) from error
     if upright.mode in ("I", "F"):
         raise UserError(

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from marmor.base.errors import UserError, unknown_name
-from marmor.base.files import read_json
+from marmor.base.errors import UserError, reason, unknown_name
+from marmor.base.files import read_settings
 from marmor.language.clip import Clip, Facts, Sight
 
 INSTALL = "install it with: pip install 'marmor[hub]'"
@@ -61,7 +61,7 @@ class HubClip(Clip):
 def is_hub_clip(folder: Path) -> bool:
     """Whether a folder has the config.json of a model of transformers."""
     config = folder / "config.json"
-    return config.is_file() and "model_type" in _settings(config)
+    return config.is_file() and "model_type" in read_settings(config)
 
 
 def load_hub_clip(folder: Path, activation: Activation | None = None) -> HubClip:
@@ -70,7 +70,7 @@ def load_hub_clip(folder: Path, activation: Activation | None = None) -> HubClip
     Raises UserError for other kinds of models, parts that are missing or do not fit, and where transformers
     is not installed.
     """
-    kind = _settings(folder / "config.json")["model_type"]
+    kind = read_settings(folder / "config.json")["model_type"]
     if kind not in MODELS:
         raise unknown_name(f"kind of model in {folder}", str(kind), MODELS)
     require_tokenizer(folder)
@@ -122,7 +122,7 @@ def read_sight(folder: Path) -> Sight:
             f"{folder} does not say how pictures are prepared: expected {PROCESSORS[0]}; copy it from where "
             "the model comes from."
         )
-    settings = _settings(path)
+    settings = read_settings(path)
     settings = settings.get("image_processor", settings)
     try:
         crop = bool(settings.get("do_center_crop", False))
@@ -171,20 +171,12 @@ def _model(family: Any, folder: Path, activation: Activation | None) -> Any:
     return model
 
 
-def _settings(path: Path) -> dict[str, Any]:
-    settings = read_json(path)
-    if not isinstance(settings, dict):
-        raise UserError(f"{path} should hold settings by name; it is damaged.")
-    return settings
-
-
 def _guarded(folder: Path, read: Any) -> Any:
     """What transformers reads; whatever it raises as one sentence."""
     try:
         return read()
     except Exception as error:  # whatever its many readers raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{folder} cannot be read by transformers: {reason}") from error
+        raise UserError(f"{folder} cannot be read by transformers: {reason(error)}") from error
 
 
 @contextmanager

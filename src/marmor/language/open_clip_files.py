@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from marmor.base.errors import UserError, unknown_name
+from marmor.base.errors import UserError, reason, unknown_name
 from marmor.base.files import read_json
 from marmor.language.clip import Clip, Facts, Sight
 from marmor.language.hub_clip import INSTALL, Activation
@@ -65,8 +65,9 @@ def openai_clip(
         # It has rounded them to half precision, in which OpenAI's own files are, but not those made of them.
         model.load_state_dict({name: v for name, v in state.items() if name not in FACTS})
     except Exception as error:  # shapes are read off names, and any of them may be missing
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{where} does not hold the weights of an OpenAI CLIP: {reason}") from error
+        raise UserError(
+            f"{where} does not hold the weights of an OpenAI CLIP: {reason(error)[:300]}"
+        ) from error
     side = model.visual.image_size
     sight = Sight(side if isinstance(side, int) else side[0], True, True, MEAN, STD)
     return _ready(library, model, "CLIP by OpenAI", quick, sight, {})
@@ -105,8 +106,9 @@ def open_clip_model(
     try:
         model = family(**{**sizes, "vision_cfg": vision, "text_cfg": text, "quick_gelu": quick})
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{architecture} is no architecture of open_clip: {reason}") from error
+        raise UserError(
+            f"{architecture} is no architecture of open_clip: {reason(error)}"
+        ) from error
     load(model, _named_as(library, model, state))
     sight = _sight(pictures, vision)
     return _ready(library, model, f"CLIP of open_clip, {architecture}", quick, sight, text)

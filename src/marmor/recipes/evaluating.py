@@ -1,6 +1,6 @@
 """Are generated images like the real ones? Every figure with an interval, and what must be known of it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePath
 
 import torch
@@ -23,6 +23,7 @@ from marmor.metrics import (
     manifold,
     nearest,
 )
+from marmor.recipes.commands import options
 from marmor.recipes.face_shares import FaceShares, RealFaces, face_shares
 from marmor.recipes.features import PHOTOGRAPHS, Instrument, features_of, instrument
 from marmor.recipes.generators import EVERYWHERE
@@ -58,12 +59,7 @@ class EvaluationSettings:
     @property
     def words(self) -> tuple[str, ...]:
         """As a person writes them behind the images; what was left out is left out."""
-        named = ("real", "features", "judge", "training")
-        said = [
-            (f"--{name}", value) for name in named if (value := getattr(self, name)) is not None
-        ]
-        flags = ("--faces",) if self.faces else ()
-        return (*(word for pair in said for word in pair), *flags, "--seed", str(self.seed))
+        return options(asdict(self))
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from marmor.base.conditions import ClassLabel, Condition, Conditions
-from marmor.base.errors import UserError, unknown_name
-from marmor.base.files import read_json, write_json
+from marmor.base.errors import UserError, reason, unknown_name
+from marmor.base.files import read_settings, write_json
 from marmor.base.progress import console
 from marmor.data import CLASS
 from marmor.diffusion import (
@@ -101,7 +101,7 @@ def is_hub(path: Path) -> bool:
     if (path / "model_index.json").is_file() or (path / UNET / "config.json").is_file():
         return True
     flat = path / "config.json"
-    return flat.is_file() and _config(flat).get("_class_name") == KIND
+    return flat.is_file() and read_settings(flat).get("_class_name") == KIND
 
 
 def load_hub(path: Path) -> DiffusionGenerator:
@@ -114,7 +114,7 @@ def load_hub(path: Path) -> DiffusionGenerator:
     has no counterpart for.
     """
     unet = _part(path, UNET)
-    told = _config(unet / "config.json")
+    told = read_settings(unet / "config.json")
     if told.get("_class_name") != KIND:
         raise UserError(f"{unet} holds a {told.get('_class_name')}; only {KIND} can be read.")
     names, kinds = _classes(path, told)
@@ -143,7 +143,7 @@ def load_hub(path: Path) -> DiffusionGenerator:
 
 def read_scheduler(folder: Path) -> tuple[Schedule, Prediction, int, Drawing]:
     """What a scheduler says: levels, prediction, step offset, and a way of drawing."""
-    name = _config(folder / "scheduler_config.json").get("_class_name", "")
+    name = read_settings(folder / "scheduler_config.json").get("_class_name", "")
     scheduler = _from_pretrained(name, folder)
     config = scheduler.config
     _tell_unfollowed(name, config)
@@ -295,13 +295,6 @@ def _expressible(generator: DiffusionGenerator) -> tuple[UNet, Discrete, str]:
     return network, denoiser.schedule, words[0]
 
 
-def _config(path: Path) -> dict[str, Any]:
-    config = read_json(path)
-    if not isinstance(config, dict):
-        raise UserError(f"{path} should hold settings by name; it is damaged.")
-    return config
-
-
 def _part(path: Path, name: str) -> Path:
     """A sub-folder, or the folder itself where all files lie together."""
     return path / name if (path / name).is_dir() else path
@@ -318,7 +311,7 @@ def _classes(path: Path, config: dict[str, Any]) -> tuple[tuple[str, ...], dict[
         return (), {}
     names = tuple(str(index) for index in range(embedded))
     if (path / OWN).is_file():
-        given = _config(path / OWN).get("class_names")
+        given = read_settings(path / OWN).get("class_names")
         if not isinstance(given, list) or len(given) not in (embedded, embedded - 1):
             raise UserError(f"{path / OWN} should name {embedded - 1} or {embedded} classes.")
         names = tuple(map(str, given))
@@ -327,7 +320,7 @@ def _classes(path: Path, config: dict[str, Any]) -> tuple[tuple[str, ...], dict[
 
 def _own_drawing(path: Path) -> Drawing | None:
     """How marmor drew the model that it wrote; None for folders of others."""
-    told = _config(path / OWN).get("drawing") if (path / OWN).is_file() else None
+    told = read_settings(path / OWN).get("drawing") if (path / OWN).is_file() else None
     if told is None:
         return None
     try:
@@ -363,5 +356,4 @@ def _from_pretrained(name: str, folder: Path, **options: Any) -> Any:
     try:
         return getattr(diffusers, name).from_pretrained(folder, local_files_only=True, **options)
     except Exception as error:  # whatever its many readers raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{folder} cannot be read by diffusers: {reason}") from error
+        raise UserError(f"{folder} cannot be read by diffusers: {reason(error)}") from error

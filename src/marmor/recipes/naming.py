@@ -1,7 +1,5 @@
 """What classes are called: id2label.json, and which class each picture truly shows."""
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +7,7 @@ import torch
 from torch import Tensor
 
 from marmor.base.errors import UserError, unknown_name
-from marmor.base.files import read_json
+from marmor.base.files import read_csv, read_json
 from marmor.data import CLASS, ImageSet
 from marmor.language import spoken
 
@@ -103,10 +101,7 @@ def file_names(images: ImageSet) -> tuple[str, ...]:
 
 def _listed(path: Path, images: ImageSet) -> tuple[str, ...]:
     """The label that a CSV gives to each picture, found by its path or by its last part."""
-    try:
-        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"the truths {path} cannot be read: {error}.") from error
+    rows = read_csv(path)
     if not rows or [cell.strip() for cell in rows[0][:2]] != HEADER:
         raise UserError(f"{path} should begin with the header image_name,label; correct it.")
     labels = {row[0].strip(): row[1].strip() for row in rows[1:] if len(row) > 1}

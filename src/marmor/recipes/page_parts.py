@@ -2,11 +2,11 @@
 
 import shlex
 from collections.abc import Sequence
-from typing import Any
 
 from PIL import Image
 
 from marmor.figures import Picture, Table
+from marmor.recipes.commands import options
 from marmor.recipes.face_shares import FaceShares
 from marmor.recipes.training_images import specs_of
 from marmor.training import RunFolder
@@ -69,9 +69,9 @@ def facts_of_machine(run: RunFolder) -> dict[str, str | int | float]:
 def training_command(run: RunFolder) -> str:
     """The command that trains the run again."""
     asked = run.config["settings"]["asked"]
-    given = {key: value for key, value in asked.items() if value not in (None, []) or key == "size"}
-    words = [word for key, value in given.items() for word in _option(key, value)]
-    return shlex.join(["marmor", "train", run.recipe, *words])
+    # A size of None is a wish too: the images' own.
+    given = asked | {"size": str(asked["size"])} if "size" in asked else asked
+    return shlex.join(["marmor", "train", run.recipe, *options(given)])
 
 
 def files_of(run: RunFolder, more: Sequence[tuple[str, str]] = ()) -> list[tuple[str, str]]:
@@ -87,11 +87,3 @@ def files_of(run: RunFolder, more: Sequence[tuple[str, str]] = ()) -> list[tuple
         *more,
     ]
     return [(name, what) for name, what in named if (run.path / name).exists()]
-
-
-def _option(key: str, value: Any) -> list[str]:
-    flag = f"--{key.replace('_', '-')}"
-    if isinstance(value, bool):
-        return [flag] if value else []
-    values = value if isinstance(value, list) else [value]
-    return [flag, *map(str, values)]

@@ -1,14 +1,12 @@
 """What a trained classifier reads in images, as a CSV: `marmor predict`."""
 
-import csv
-import io
 from collections import Counter
 from pathlib import Path
 
 from torch import Tensor
 
 from marmor.base.errors import UserError
-from marmor.base.files import write_csv
+from marmor.base.files import read_csv, write_csv
 from marmor.base.progress import console
 from marmor.data import ImageSet, read
 from marmor.networks.checkpoints import load_into
@@ -16,6 +14,7 @@ from marmor.networks.judges import DigitJudge
 from marmor.recipes import adapt, adapting
 from marmor.recipes.folders import WEIGHTS_FILE
 from marmor.recipes.models import LoadedJudge, load_judge
+from marmor.recipes.naming import file_names
 from marmor.training import RunFolder, load_weights
 
 
@@ -25,7 +24,7 @@ def predict(spec: str, images: str, out: Path, like: Path | None, probabilities:
     side = reader.judge.image_size or reader.side
     found = _prepared(reader, read(images, "test", side))
     _, logits = adapting.read(reader.judge, found)
-    names = found.names or tuple(f"{number:06d}" for number in range(len(found)))
+    names = file_names(found)
     order = list(range(len(found))) if like is None else _order(names, like)
     write_csv(out, _rows(reader.class_names, names, logits.softmax(1), order, probabilities))
     console.print(f"{len(order)} labels → {out}")
@@ -58,10 +57,7 @@ def _prepared(reader: LoadedJudge, images: ImageSet) -> ImageSet:
 
 def _order(names: tuple[str, ...], like: Path) -> list[int]:
     """Places of the images that the first column of a CSV names."""
-    try:
-        rows = list(csv.reader(io.StringIO(like.read_text(encoding="utf-8-sig"))))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{like} cannot be read: {error}.") from error
+    rows = read_csv(like)
     if not rows or rows[0][:1] != ["image_name"]:
         raise UserError(f"{like} should begin with the header image_name,label; correct it.")
     places = {name: place for place, name in enumerate(names)}

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from marmor.base.seeds import torch_stream
 from marmor.data import ImageSet, require_classes
 from marmor.language import Facts, ensemble, read_templates
 from marmor.metrics import Mean, Share, mean, share
+from marmor.recipes.commands import options
 from marmor.recipes.naming import FROM_NAMES, Names, read_names, truth_of
 from marmor.recipes.text_image import ModelWishes, TextImage
 
@@ -60,13 +61,8 @@ class ProbeSettings(ModelWishes):
     @property
     def command(self) -> tuple[str, ...]:
         """The words that do the same again."""
-        said = ("--images", self.images, *(("--train", self.train) if self.train else ()))
-        labels = (
-            ("--labels", str(self.labels), "--templates", self.templates) if self.labels else ()
-        )
-        shots = ("--shots", *map(str, self.shots), "--seeds", str(self.seeds))
-        end = ("--seed", str(self.seed), "--out", str(self.out))
-        return ("marmor", "probe", *self.words, *said, *labels, *shots, *end)
+        templates = self.templates if self.labels else None
+        return ("marmor", "probe", *options(asdict(self) | {"templates": templates}))
 
 
 @dataclass(frozen=True)

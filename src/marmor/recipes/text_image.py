@@ -20,6 +20,7 @@ from marmor.language import (
     Activation,
     Clip,
     Facts,
+    Sight,
     embed_prompts,
     is_hub_clip,
     is_openai,
@@ -49,14 +50,6 @@ class ModelWishes:
     architecture: str | None = None
     activation: Activation | None = None
 
-    @property
-    def words(self) -> tuple[str, ...]:
-        """As a person writes them; what was left out is left out."""
-        said = [("--model", str(self.model))]
-        said += [("--architecture", self.architecture)] if self.architecture else []
-        said += [("--activation", self.activation)] if self.activation else []
-        return tuple(word for pair in said for word in pair)
-
 
 class TextImage:
     """A model that is read once something is not in the cache.
@@ -85,7 +78,7 @@ class TextImage:
             return self.read(spec, "train")
         except MixedSizesError:
             sight = self.facts.sight
-            return read(spec, split, sight.side, Fit(sight.crop, sight.bicubic))
+            return read(spec, split, sight.side, _fit(sight))
 
     def embed_images(self, images: ImageSet, title: str) -> Tensor:
         """float32 (N, D) of length 1, from the cache where the same images were embedded before."""
@@ -94,7 +87,7 @@ class TextImage:
         def measure() -> Tensor:
             model = self.model  # read here, once, and not by every thread
             sight = model.facts.sight
-            fit = Fit(sight.crop, sight.bicubic)
+            fit = _fit(sight)
 
             @torch.inference_mode()
             def embed(batch: Tensor) -> Tensor:
@@ -164,6 +157,10 @@ def _without_architecture(wishes: ModelWishes, what: str) -> None:
         raise UserError(
             f"{wishes.model} {what}, which tells its architecture; leave out --architecture."
         )
+
+
+def _fit(sight: Sight) -> Fit:
+    return Fit(sight.crop, sight.bicubic)
 
 
 def _fingerprint(wishes: ModelWishes) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from marmor.base.errors import UserError
-from marmor.base.files import read_json
+from marmor.base.errors import UserError, reason
+from marmor.base.files import read_settings
 
 KIND = "StableDiffusionPipeline"
 PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
@@ -29,8 +29,7 @@ def load_pipeline(folder: Path) -> Any:
     try:
         pipeline = getattr(diffusers, KIND).from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever its many readers raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{folder} cannot be read by diffusers: {reason}") from error
+        raise UserError(f"{folder} cannot be read by diffusers: {reason(error)}") from error
     pipeline.set_progress_bar_config(disable=True)
     pipeline.to(torch.float32)
     for part in (pipeline.text_encoder, pipeline.unet, pipeline.vae):
@@ -51,8 +50,8 @@ def image_side(pipeline: Any) -> int:
 
 
 def _check(folder: Path) -> None:
-    index = read_json(folder / "model_index.json")
-    kind = index.get("_class_name") if isinstance(index, dict) else None
+    index = read_settings(folder / "model_index.json")
+    kind = index.get("_class_name")
     if kind != KIND:
         raise UserError(f"{folder} holds a {kind}; only a {KIND} of diffusers can be personalized.")
     missing = [part for part in PARTS if not (folder / part).is_dir() or not index.get(part)]

@@ -1,6 +1,6 @@
 """Pictures told apart by words alone: `marmor zero-shot`, computed."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -18,6 +18,7 @@ from marmor.metrics import (
     share,
     share_difference,
 )
+from marmor.recipes.commands import options
 from marmor.recipes.naming import Names, read_names, truth_of
 from marmor.recipes.text_image import ModelWishes, TextImage
 
@@ -52,19 +53,7 @@ class ZeroShotSettings(ModelWishes):
     @property
     def command(self) -> tuple[str, ...]:
         """The words that do the same again."""
-        said = (
-            "--images",
-            self.images,
-            "--labels",
-            str(self.labels),
-            "--templates",
-            self.templates,
-        )
-        truth = ("--truth", self.truth) if self.truth else ()
-        flags = ("--compare-templates",) if self.compare_templates else ()
-        flags += ("--explain",) if self.explain else ()
-        end = ("--seed", str(self.seed), "--out", str(self.out))
-        return ("marmor", "zero-shot", *self.words, *said, *truth, *flags, *end)
+        return ("marmor", "zero-shot", *options(asdict(self)))
 
 
 @dataclass(frozen=True)

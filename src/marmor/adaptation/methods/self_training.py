@@ -65,7 +65,7 @@ class AdaMatch(Method):
         self, classifier: Classifier, opponent: nn.Module | None, teacher: Classifier, seen: Seen
     ) -> Losses:
         labelled, features = labelled_loss(classifier, seen)
-        source = classifier.logits(features.detach()).detach().float().softmax(1)
+        source = classifier.logits(features).detach().float().softmax(1)
         shares = source.mean(0)
         surest, pseudo = aligned(answers(teacher, seen.target), shares, self.rounds).max(1)
         sure = (surest > self.confidence * source.amax(1).mean()).float()

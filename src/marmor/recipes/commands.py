@@ -1,0 +1,18 @@
+"""Commands as a person would type them again."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def options(named: Mapping[str, Any]) -> tuple[str, ...]:
+    """``--name value`` for each, in order; the name alone for True, all values of a list behind one name.
+
+    What was left out is left out: None, False and empty lists.
+    """
+    words: list[str] = []
+    for name, value in named.items():
+        if value is None or value is False or value in ([], ()):
+            continue
+        values = value if isinstance(value, list | tuple) else [] if value is True else [value]
+        words += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return tuple(words)
