@@ -31,7 +31,7 @@ class Case:
 def cases(columns: Sequence[tuple[str, Sequence[Case]]]) -> Image.Image:
     """Columns under their heads, a row for each case; bars of the true class are green, the others blue.
 
-    Where the true class is not among those shown it stands below them. Raises ValueError for no cases.
+    Where the true class is not among those shown it stands above them. Raises ValueError for no cases.
     """
     rows = max((len(each) for _, each in columns), default=0)
     if not rows:

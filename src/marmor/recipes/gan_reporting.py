@@ -121,7 +121,7 @@ def _curves(run: RunFolder) -> dict[str, Image.Image]:
     titles = {
         "losses": ("Losses", "loss", ("critic.loss", "generator.loss")),
         "accuracy": (
-            "The critic's accuracy, and how strongly its images are augmented",
+            "The critic's accuracy and augmentation",
             "share",
             ("critic.accuracy", "critic.augmentation"),
         ),
