@@ -42,6 +42,9 @@ from marmor.training import (
 )
 
 BATCH = 128
+EMA = 0.99
+"""Of the weights a step. The average is what is read, also where a method is published without: no step
+follows from it there."""
 MILESTONES = 20
 LOOKED_AT = 2000
 """The most images of a set that BatchNorm's statistics are taken from, and that a milestone reads."""
@@ -194,7 +197,7 @@ def train(
     method = Adaptation(learner, pair, plan, steps, seed)
     loop = LoopSettings(
         Budget(steps=steps),
-        ema=plan.ema,
+        ema=EMA,
         precision=precision,
         clip_norm=plan.clip_norm,
         milestones=MILESTONES,

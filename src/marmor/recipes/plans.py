@@ -66,8 +66,8 @@ class Plan:
 
     ``start``: the plan whose network it goes on from; ``pseudo_labels``: whether that is on the target alone,
     with the answers of that network for labels (Lee 2013); ``epochs``: passes over the source; ``dropout``:
-    of the features with labels, the share that each step hides from the last layer; ``ema``: of the weights,
-    ``clip_norm``: of the gradients, none of either where a method is published without.
+    of the features with labels, the share that each step hides from the last layer; ``clip_norm``: of the
+    gradients, none where a method is published without.
     """
 
     method: Method
@@ -77,7 +77,6 @@ class Plan:
     epochs: float = 6.0
     dropout: float = 0.0
     rates: Literal["published", "modern"] = "modern"
-    ema: float = 0.99
     clip_norm: float = 1.0
 
     @property
@@ -117,7 +116,7 @@ BOLD = Views(textured, augment, augment_boldly)
 PLANS: dict[str, Plan] = {
     SOURCE_ONLY: Plan(SourceOnly()),
     "source-augmented": Plan(SourceOnly(), Views(textured)),
-    "dann": Plan(Dann(), rates="published", ema=0.0, clip_norm=math.inf),
+    "dann": Plan(Dann(), rates="published", clip_norm=math.inf),
     "dann-augmented": Plan(Dann(), Views(textured, augment_boldly)),
     "cdan": Plan(Cdan(), MILD),
     "coral": Plan(Coral(), MILD),
