@@ -10,6 +10,7 @@ from marmor.adaptation import (
     certainty,
     information,
     neighbourhood_density,
+    shared_information,
     source_accuracy,
 )
 
@@ -40,6 +41,27 @@ def test_information_is_balance_and_certainty():
     assert information(logits) == pytest.approx(joint, abs=1e-6)
     assert information(torch.zeros(4, CLASSES)) == pytest.approx(0, abs=1e-6)
     assert balance(torch.zeros(4, CLASSES)) == pytest.approx(math.log(CLASSES))
+
+
+def test_shared_information_is_that_of_the_joint_answers():
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.randn(2, 100, CLASSES, generator=generator)
+    p, q = first.softmax(1), second.softmax(1)
+    joint = (p[:, :, None] * q[:, None] + q[:, :, None] * p[:, None]).mean(0) / 2
+    alone = joint.sum(0)
+    known = (joint * (joint / (alone[:, None] * alone)).log()).sum().item()
+    assert shared_information(first, second) == pytest.approx(known, abs=1e-5)
+
+
+def test_sure_answers_that_do_not_stay_share_nothing():
+    """What information alone cannot see: answers are sure, and no view tells those to the other."""
+    labels = torch.arange(CLASSES * CLASSES)
+    sure_of_each = sure(labels % CLASSES)
+    assert shared_information(sure_of_each, sure_of_each) == pytest.approx(
+        math.log(CLASSES), abs=1e-6
+    )
+    assert shared_information(sure_of_each, sure(labels // CLASSES)) == pytest.approx(0, abs=1e-6)
+    assert information(sure(labels // CLASSES)) == pytest.approx(math.log(CLASSES), abs=1e-6)
 
 
 def test_density_counts_neighbours_not_oneself():

@@ -11,6 +11,7 @@ from marmor.adaptation.validators import (
     certainty,
     information,
     neighbourhood_density,
+    shared_information,
     source_accuracy,
 )
 
@@ -29,5 +30,6 @@ __all__ = [
     "mmd",
     "neighbourhood_density",
     "reverse_gradient",
+    "shared_information",
     "source_accuracy",
 ]

@@ -13,6 +13,7 @@ class Candidate:
     number: int
     """Its place among the candidates of its run, from the earliest on."""
     information: float
+    """That answers to two views of the same target images share."""
     balance: float
     source_accuracy: float
     agreement: float = 1.0

@@ -2,7 +2,7 @@
 
 None of those that read only the target's predictions can tell a good checkpoint from every bad one:
 entropy and neighbourhood density are best for a network that says the same of every image, and
-information is high for one that is sure, balanced and wrong.
+information, shared or not, is high for one that is sure, balanced and wrong.
 """
 
 import torch
@@ -33,6 +33,19 @@ def information(target_logits: Tensor) -> float:
     ``balance`` + ``certainty`` (Bridle et al. 1991; Shi & Sha 2012; SHOT, Liang et al. 2020, eq. 3).
     """
     return balance(target_logits) + certainty(target_logits)
+
+
+def shared_information(target_logits: Tensor, changed_logits: Tensor) -> float:
+    """Mutual information between answers to two views of the same images, in nats, at most log(classes).
+
+    Ji et al. 2019, eq. 2 and 3, where it is maximised in training; both (N, K). It is high where answers
+    are sure, even over the classes, and the same once an image is slightly changed. The last is what
+    ``information`` cannot see: a network that learns its source by heart gets surer of target images all
+    the while, and reads them otherwise as soon as they move.
+    """
+    joint = target_logits.softmax(1).T @ changed_logits.softmax(1) / len(target_logits)
+    joint = (joint + joint.T) / 2
+    return (2 * entropy(joint.sum(1)) - entropy(joint.flatten())).item()
 
 
 def agreement_where_surest(

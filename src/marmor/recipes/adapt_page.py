@@ -185,7 +185,12 @@ def _choice(study: Study) -> Image.Image:
         lines = adapting.scored(part)
         minutes = [line["seconds"] / 60 for line in lines]
         series[f"seed {result.seed}"] = (minutes, [line["information"] for line in lines])
-    return curves(series, "minutes of training", "nats", "Information in answers on the target")
+    return curves(
+        series,
+        "minutes of training",
+        "nats",
+        "Information that answers to two views of the target share",
+    )
 
 
 def page(study: Study, rows: list[Row], images: dict[str, Image.Image]) -> Report:
@@ -254,8 +259,9 @@ def _table_section(study: Study, rows: list[Row], images: dict[str, Image.Image]
     items.append(
         Picture(
             "How the checkpoint was chosen",
-            "Mutual information between image and answer on held-out target images, without labels; "
-            "the highest is kept among checkpoints that still read the source and say every class.",
+            "Mutual information between the answers to held-out target images and to slightly changed "
+            "copies of them, without labels; the highest is kept among checkpoints that still read the "
+            "source and say every class.",
             "Curves of information over training, one for each seed.",
             images["choice"],
         )

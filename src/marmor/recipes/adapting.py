@@ -17,14 +17,15 @@ from marmor.adaptation import (
     agreement_where_surest,
     balance,
     choose,
-    information,
+    shared_information,
     source_accuracy,
 )
 from marmor.adaptation.methods import Classifier, Seen
-from marmor.base.pixels import to_unit
+from marmor.base.pixels import to_bytes, to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import derive, torch_stream
 from marmor.data import CLASS, ImageSet, epoch_order
+from marmor.data.augment import augment
 from marmor.networks.judges import DigitJudge, Judge
 from marmor.recipes.pairs import Pair
 from marmor.recipes.plans import Plan
@@ -306,10 +307,12 @@ def _probed(
     save_weights(classifier.state_dict(), _candidate_file(run, len(scored(run))))
     shown, hidden = _some(pair.source_val), _some(pair.target_val)
     _, of_source = read(with_statistics_of(classifier, pair.source), shown)
-    _, of_target = read(with_statistics_of(classifier, pair.target), hidden)
+    target_reader = with_statistics_of(classifier, pair.target)
+    _, of_target = read(target_reader, hidden)
+    _, of_moved = read(target_reader, _moved(hidden))
     return {
         "source.accuracy": source_accuracy(of_source, shown.labels["class"]),
-        "information": information(of_target),
+        "information": shared_information(of_target, of_moved),
         "balance": balance(of_target),
         "agreement": agreement_where_surest(of_target, before.logits) if before else 1.0,
     }
@@ -319,6 +322,12 @@ def _some(images: ImageSet) -> ImageSet:
     """At most LOOKED_AT images, evenly from all of them."""
     count = min(len(images), LOOKED_AT)
     return images.take(torch.arange(count) * len(images) // count)
+
+
+def _moved(images: ImageSet) -> ImageSet:
+    """The images mildly changed, at every milestone and in every run alike."""
+    changed = augment(to_unit(images.images), torch_stream(0, "moved"))
+    return replace(images, images=to_bytes(changed))
 
 
 def _candidate_file(run: RunFolder, number: int) -> Path:
