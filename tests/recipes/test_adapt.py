@@ -14,11 +14,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from marmor.adaptation import shared_information
 from marmor.adaptation.methods import Method, SourceOnly
 from marmor.adaptation.methods.base import labelled_loss
 from marmor.base.errors import UserError
+from marmor.base.pixels import to_bytes, to_unit
+from marmor.base.seeds import torch_stream
 from marmor.cli import main
 from marmor.data import read
+from marmor.data.augment import move
 from marmor.recipes import adapt, adapt_page, adapting, plans
 from marmor.recipes.adapt import AdaptSettings
 from marmor.recipes.pairs import load_pair
@@ -88,12 +92,12 @@ def test_a_network_is_refined_on_its_own_answers_on_the_target(files, tmp_path, 
     train = adapting.train
 
     def recorded(run, pair, plan, steps, seed, start, *others):
-        seen.append((pair, start))
+        seen.append((pair, start, steps))
         return train(run, pair, plan, steps, seed, start, *others)
 
     monkeypatch.setattr(adapting, "train", recorded)
     study = adapt.adapt(settings(files, tmp_path / "run", method="adamatch-refined", epochs=1))
-    pair, start = seen[2]  # after source-only and adamatch
+    pair, start, _ = seen[2]  # after source-only and adamatch
     teacher = adapt.chosen_of(study.run, study.pair, "adamatch", 0).classifier
     _, logits = adapting.read(teacher, study.pair.target)
     assert torch.equal(pair.source.labels["class"], logits.argmax(1))
@@ -101,9 +105,22 @@ def test_a_network_is_refined_on_its_own_answers_on_the_target(files, tmp_path, 
     assert start is not None
     assert same(start.state_dict(), teacher.state_dict())
     assert len(pair.source_val) == len(study.pair.target_val)
+    passes = [steps * adapting.BATCH / len(pair.source) for pair, _, steps in seen[1:3]]
+    assert passes == pytest.approx([1, plans.PLANS["adamatch-refined"].epochs], rel=0.1)
     last = adapt.part_of(study.run, "adamatch-refined", 0).history()[-1]["seconds"] / 60
     minutes = {result.method: result.minutes for result in study.results}
     assert minutes["adamatch-refined"] == pytest.approx(minutes["adamatch"] + last)
+
+
+def test_a_checkpoint_is_scored_by_what_answers_to_two_views_share(files, tmp_path):
+    study = adapt.adapt(settings(files, tmp_path / "run", method="dann", epochs=1))
+    part, hidden = adapt.part_of(study.run, "dann", 0), study.pair.target_val
+    moved = to_bytes(move(to_unit(hidden.images), torch_stream(0, "moved")))
+    for line, reader in zip(
+        adapting.scored(part), adapting.candidates_of(part, study.pair), strict=True
+    ):
+        answers = [adapting.read(reader, it)[1] for it in (hidden, replace(hidden, images=moved))]
+        assert line["information"] == pytest.approx(shared_information(*answers), abs=1e-5)
 
 
 @pytest.mark.parametrize("method", ["dann", "adamatch"])

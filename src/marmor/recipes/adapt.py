@@ -40,7 +40,8 @@ class AdaptSettings:
         run: the run folder to write.
         seeds: how often everything is trained, for the intervals.
         seed: the first of them.
-        epochs: passes over the source; each method's own choice when left out.
+        epochs: passes over the source; each method's own choice when left out. What goes on from another
+            method's network keeps its own.
         size: side to crop and resize images to; the source's own when left out.
         precision: auto is bf16 where the processor has it.
     """
@@ -188,7 +189,7 @@ def _kept_or_trained(
         RunFolder.create(part.path, PART, {"method": name, "seed": seed})
     siblings.wait_for_everyone()
     plan = PLANS[name]
-    if settings.epochs is not None:
+    if settings.epochs is not None and plan.start is None:
         plan = replace(plan, epochs=settings.epochs)
     compared = _compared_with(name)
     before = None if compared is None else chosen_of(run, pair, compared, seed)
