@@ -9,7 +9,6 @@ from marmor.data.augment import (
     augment_boldly,
     augment_warped,
     lay_on_textures,
-    move,
 )
 
 
@@ -20,7 +19,7 @@ def images(count: int = 64):
     return x
 
 
-@pytest.mark.parametrize("change", [move, augment, augment_warped, augment_boldly, lay_on_textures])
+@pytest.mark.parametrize("change", [augment, augment_warped, augment_boldly, lay_on_textures])
 def test_the_same_stream_gives_the_same_images_and_every_image_another(change):
     first, again = (change(images(), torch_stream(0, "a")) for _ in range(2))
     assert torch.equal(first, again)
@@ -28,12 +27,6 @@ def test_the_same_stream_gives_the_same_images_and_every_image_another(change):
     assert not torch.equal(first, change(images(), torch_stream(1, "a")))
     others = len(torch.unique(first.flatten(1), dim=0))
     assert others == 64 if change is not lay_on_textures else 20 < others < 45
-
-
-def test_what_is_moved_keeps_its_light():
-    moved = move(images(), torch_stream(0, "moved"))
-    assert torch.allclose(moved[:, :, 13:15, 13:15], torch.tensor(0.8), atol=1e-5)
-    assert torch.allclose(moved[:, :, :3, :3], torch.tensor(-0.8), atol=1e-5)
 
 
 def test_textures_lie_behind_half_of_the_images_and_bright_turns_them():

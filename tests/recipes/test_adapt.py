@@ -22,7 +22,7 @@ from marmor.base.pixels import to_bytes, to_unit
 from marmor.base.seeds import torch_stream
 from marmor.cli import main
 from marmor.data import read
-from marmor.data.augment import move
+from marmor.data.augment import augment
 from marmor.recipes import adapt, adapt_page, adapting, plans
 from marmor.recipes.adapt import AdaptSettings
 from marmor.recipes.pairs import load_pair
@@ -115,7 +115,7 @@ def test_a_network_is_refined_on_its_own_answers_on_the_target(files, tmp_path, 
 def test_a_checkpoint_is_scored_by_what_answers_to_two_views_share(files, tmp_path):
     study = adapt.adapt(settings(files, tmp_path / "run", method="dann", epochs=1))
     part, hidden = adapt.part_of(study.run, "dann", 0), study.pair.target_val
-    moved = to_bytes(move(to_unit(hidden.images), torch_stream(0, "moved")))
+    moved = to_bytes(augment(to_unit(hidden.images), torch_stream(0, "moved")))
     for line, reader in zip(
         adapting.scored(part), adapting.candidates_of(part, study.pair), strict=True
     ):

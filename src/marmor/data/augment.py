@@ -18,18 +18,6 @@ WARP = 0.03
 NODES = 5
 
 
-def move(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Random affine maps, drawn per image; the light stays as it is.
-
-    Args:
-        images: (B, C, H, W) in [-1, 1].
-        generator: the stream everything is drawn from.
-
-    Returns images of the same shape in [-1, 1].
-    """
-    return _moved(images, _Draw(len(images), generator), ROTATION, SCALE, SHIFT)
-
-
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     """Random affine maps, contrast, brightness and noise, drawn per image.
 

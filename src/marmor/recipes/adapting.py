@@ -25,7 +25,7 @@ from marmor.base.pixels import to_bytes, to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import derive, torch_stream
 from marmor.data import CLASS, ImageSet, epoch_order
-from marmor.data.augment import move
+from marmor.data.augment import augment
 from marmor.networks.judges import DigitJudge, Judge
 from marmor.recipes.pairs import Pair
 from marmor.recipes.plans import Plan
@@ -325,11 +325,8 @@ def _some(images: ImageSet) -> ImageSet:
 
 
 def _moved(images: ImageSet) -> ImageSet:
-    """Slightly turned, zoomed and moved copies, at every milestone and in every run the same.
-
-    Another light or noise would ask too much of networks that were trained without.
-    """
-    moved = move(to_unit(images.images), torch_stream(0, "moved"))
+    """Copies mildly moved and relit, at every milestone and in every run the same."""
+    moved = augment(to_unit(images.images), torch_stream(0, "moved"))
     return replace(images, images=to_bytes(moved))
 
 
