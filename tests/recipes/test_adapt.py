@@ -114,14 +114,14 @@ def test_a_network_is_refined_on_its_own_answers_on_the_target(files, tmp_path, 
 
 def test_a_checkpoint_is_scored_by_what_answers_to_two_views_share(files, tmp_path):
     study = adapt.adapt(settings(files, tmp_path / "run", method="dann", epochs=2))
-    part, hidden = adapt.part_of(study.run, "source-only", 0), study.pair.target_val
+    part, hidden = adapt.part_of(study.run, "target-only", 0), study.pair.target_val
     moved = to_bytes(augment(to_unit(hidden.images), torch_stream(0, "moved")))
     for line, reader in zip(
         adapting.scored(part), adapting.candidates_of(part, study.pair), strict=True
     ):
         answers = [adapting.read(reader, it)[1] for it in (hidden, replace(hidden, images=moved))]
         assert line["information"] == pytest.approx(shared_information(*answers), abs=1e-5)
-    assert line["information"] > 0.1
+    assert adapting.scored(part)[-1]["information"] > 0.01
 
 
 @pytest.mark.parametrize("method", ["dann", "adamatch"])
