@@ -13,7 +13,10 @@ from marmor.data.scenes.arranging import arrange
 from marmor.data.scenes.rendering import COLOURS, render
 from marmor.data.scenes.solids import SHAPES
 
-OBJECTS = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
+CLEVR_SHAPES = SHAPES[:3]
+EVERY_OBJECT = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
+"""All that can be drawn; those of i-CLEVR come first."""
+OBJECTS = EVERY_OBJECT[: len(CLEVR_SHAPES) * len(COLOURS)]
 """The 24 objects of i-CLEVR, in the order of its objects.json."""
 SIDE = 64
 SMALLEST_SIDE = 16
@@ -28,7 +31,7 @@ def make_scenes(
     growing: Sequence[int] | None = None,
     watch: Callable[[float], None] = lambda share: None,
 ) -> Tensor:
-    """Pictures of scenes, each a list of places in OBJECTS: uint8 (N, 3, side, side).
+    """Pictures of scenes, each a list of places in EVERY_OBJECT: uint8 (N, 3, side, side).
 
     ``growing``: how many pictures of each scene, of which the last shows all its objects and each one before
     lacks the last object of the next; one picture a scene when left out. Scene k is drawn from (seed, k):
