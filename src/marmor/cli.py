@@ -624,7 +624,12 @@ def data_make_house_numbers(
 
 
 def data_make_scenes(
-    out: Path, spec: Path | None = None, count: int = 6003, size: int = 64, seed: int = 0
+    out: Path,
+    spec: Path | None = None,
+    count: int = 6003,
+    shapes: str | None = None,
+    size: int = 64,
+    seed: int = 0,
 ) -> None:
     """Make scenes of coloured solids: three pictures of each scene, with one, two and three objects.
 
@@ -634,10 +639,28 @@ def data_make_scenes(
         out: a new folder: pictures, objects.json, train.json, test.json, new_test.json.
         spec: a folder with those four files, whose very lists are rendered; drawn lists when left out.
         count: scenes to draw lists for, where none are given.
+        shapes: comma-separated, of cube, sphere, cylinder, cone, ring; the first three when left out.
         size: side of the pictures in pixels.
         seed: everything random follows from it.
     """
-    making.scenes(count, spec, size, seed, out)
+    making.scenes(count, spec, shapes, size, seed, out)
+
+
+def data_make_captioned_scenes(
+    out: Path, count: int = 6000, each: int = 25, size: int = 64, seed: int = 0
+) -> None:
+    """Make scenes with sentences that say what they show, and pictures of objects that they never show.
+
+    Example: marmor data make captioned-scenes --out captioned
+
+    Args:
+        out: a new folder: pictures, captions.json, objects.json, train.json; unseen/, new/ and id2label.json.
+        count: pictures to make.
+        each: pictures of each object that is kept out of them.
+        size: side of the pictures in pixels.
+        seed: everything random follows from it.
+    """
+    making.captioned_scenes(count, each, size, seed, out)
 
 
 COMMANDS: dict[str, dict[str, Command]] = {
@@ -647,6 +670,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "data make mnist-m": data_make_mnist_m,
         "data make house-numbers": data_make_house_numbers,
         "data make scenes": data_make_scenes,
+        "data make captioned-scenes": data_make_captioned_scenes,
     },
     "make": {
         "train digits": train_digits,

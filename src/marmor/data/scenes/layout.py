@@ -63,9 +63,16 @@ def draw_lists(count: int, seed: int, objects: Sequence[str] = OBJECTS) -> Scene
 
 
 def write_scenes(
-    lists: SceneLists, out: Path, seed: int, side: int, watch: Callable[[float], None]
+    lists: SceneLists,
+    out: Path,
+    seed: int,
+    side: int,
+    watch: Callable[[float], None],
+    beside: Callable[[Path], None] = lambda folder: None,
 ) -> None:
     """Renders every picture of the lists into a new folder, whole or not at all.
+
+    ``beside`` may write more into the folder before it appears.
 
     Raises UserError for objects that cannot be drawn, scenes that do not fit, or a folder that is not empty.
     """
@@ -83,13 +90,14 @@ def write_scenes(
         (folder / PICTURES).mkdir()
         drawn = _pictures(lists, seed, side, watch)
         paths = [folder / PICTURES / name for name in drawn]
-        list(pool.map(_save, drawn.values(), paths))
+        list(pool.map(save, drawn.values(), paths))
         named = {name: [lists.objects[k] for k in scene] for name, scene in lists.pictures.items()}
-        _write(folder / "objects.json", {name: k for k, name in enumerate(lists.objects)})
-        _write(folder / "train.json", named)
+        write(folder / "objects.json", {name: k for k, name in enumerate(lists.objects)})
+        write(folder / "train.json", named)
         for name, scenes in lists.requests.items():
             asked = [[lists.objects[k] for k in scene] for scene in scenes]
-            _write(folder / f"{name}.json", asked)
+            write(folder / f"{name}.json", asked)
+        beside(folder)
 
 
 def growing(pictures: dict[str, list[int]]) -> list[list[str]]:
@@ -122,9 +130,11 @@ def _pictures(
     return dict(zip([name for names in grown for name in names], drawn, strict=True))
 
 
-def _save(picture: Tensor, path: Path) -> None:
+def save(picture: Tensor, path: Path) -> None:
+    """uint8 (3, side, side) as PNG."""
     Image.fromarray(picture.permute(1, 2, 0).numpy()).save(path)
 
 
-def _write(path: Path, value: object) -> None:
+def write(path: Path, value: object) -> None:
+    """JSON on one line."""
     path.write_text(json.dumps(value, ensure_ascii=False) + "\n", encoding="utf-8")

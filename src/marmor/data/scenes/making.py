@@ -7,21 +7,29 @@ import torch
 from torch import Tensor
 
 from marmor.base.cores import on_cores
-from marmor.base.errors import UserError
+from marmor.base.errors import UserError, unknown_name
 from marmor.base.seeds import torch_stream
 from marmor.data.scenes.arranging import arrange
 from marmor.data.scenes.rendering import COLOURS, render
 from marmor.data.scenes.solids import SHAPES
 
-CLEVR_SHAPES = SHAPES[:3]
 EVERY_OBJECT = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
 """All that can be drawn; those of i-CLEVR come first."""
-OBJECTS = EVERY_OBJECT[: len(CLEVR_SHAPES) * len(COLOURS)]
+OBJECTS = EVERY_OBJECT[: 3 * len(COLOURS)]
 """The 24 objects of i-CLEVR, in the order of its objects.json."""
 SIDE = 64
 SMALLEST_SIDE = 16
 BLOCK = 16
 """Scenes of side SIDE that are drawn together; fewer where they are larger."""
+
+
+def objects_of(shapes: str) -> tuple[str, ...]:
+    """Objects of every colour of shapes, named with commas between them; UserError for unknown shapes."""
+    wanted = [name.strip() for name in shapes.split(",")]
+    for name in wanted:
+        if name not in SHAPES:
+            raise unknown_name("shape", name, SHAPES)
+    return tuple(name for name in EVERY_OBJECT if name.split()[1] in wanted)
 
 
 def make_scenes(
