@@ -38,6 +38,7 @@ from marmor.recipes import (
     scene_scoring,
     study,
     textual_inversion,
+    tiny_clip,
     zero_shot_page,
 )
 from marmor.recipes import ddim as ddim_recipe
@@ -151,6 +152,14 @@ def train_scene_judge(
     """
     run = scene_judge.train(settings)
     console.print(f"trained: {run.path}")
+
+
+def train_tiny_clip(settings: Annotated[tiny_clip.TinyClipSettings, arg(name="")]) -> None:
+    """Train a small CLIP on captioned pictures, as a folder of transformers.
+
+    Example: marmor train tiny-clip --run runs/tiny-clip --minutes 30
+    """
+    tiny_clip.train(settings)
 
 
 def adapt(settings: Annotated[adapt_recipe.AdaptSettings, arg(name="")]) -> None:
@@ -680,6 +689,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "train iclevr": train_iclevr,
         "train judge": train_judge,
         "train scene-judge": train_scene_judge,
+        "train tiny-clip": train_tiny_clip,
         "adapt": adapt,
         "personalize textual-inversion": personalize_textual_inversion,
         "resume": resume,

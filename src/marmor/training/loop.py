@@ -41,6 +41,8 @@ class Turn:
         optimizers: what moves; gradients that reach other weights are thrown away.
         name: "" where a step has one turn.
         before: done once before the turn, with the module.
+        whole: its rows say something together only, so that threads do not share them; each of several processes
+            has rows of its own still.
         after: told the module and the turn's scalars, once the weights have moved; what it changes in the
             module's buffers is in the next checkpoint.
     """
@@ -48,6 +50,7 @@ class Turn:
     loss: Callable[[nn.Module, Batch], dict[str, Tensor]]
     optimizers: Optimizers
     name: str = ""
+    whole: bool = False
     before: Callable[[nn.Module], None] = lambda module: None
     after: Callable[[nn.Module, dict[str, float]], None] = lambda module, scalars: None
 
@@ -179,7 +182,9 @@ class _Fit:
                 f"a batch of {method.batch_size} cannot be shared by {self.processes.num_processes} "
                 "processes; choose a multiple with --batch."
             )
-        self.replicas = Replicas(self.module, threads_for(self.module, rows, self.device))
+        whole = any(turn.whole for turn in method.turns(0))
+        threads = 1 if whole else threads_for(self.module, rows, self.device)
+        self.replicas = Replicas(self.module, threads)
         self.board = Board(run.path) if self.processes.is_main_process else None
         self.at = Position()
 
