@@ -39,6 +39,7 @@ from marmor.recipes import (
     study,
     textual_inversion,
     tiny_clip,
+    tiny_text_to_image,
     zero_shot_page,
 )
 from marmor.recipes import ddim as ddim_recipe
@@ -160,6 +161,16 @@ def train_tiny_clip(settings: Annotated[tiny_clip.TinyClipSettings, arg(name="")
     Example: marmor train tiny-clip --run runs/tiny-clip --minutes 30
     """
     tiny_clip.train(settings)
+
+
+def train_tiny_text_to_image(
+    settings: Annotated[tiny_text_to_image.TinyTextToImageSettings, arg(name="")],
+) -> None:
+    """Train a small text-to-image pipeline on captioned pictures, as a folder of diffusers.
+
+    Example: marmor train tiny-text-to-image --run runs/tiny-text-to-image --minutes 60
+    """
+    tiny_text_to_image.train(settings)
 
 
 def adapt(settings: Annotated[adapt_recipe.AdaptSettings, arg(name="")]) -> None:
@@ -690,6 +701,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "train judge": train_judge,
         "train scene-judge": train_scene_judge,
         "train tiny-clip": train_tiny_clip,
+        "train tiny-text-to-image": train_tiny_text_to_image,
         "adapt": adapt,
         "personalize textual-inversion": personalize_textual_inversion,
         "resume": resume,

@@ -1,6 +1,6 @@
 """Pictures with sentences, wherever they come from, and the classes that are kept out of them."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,6 +93,22 @@ def load_pictures(wishes: CaptionWishes, seed: int) -> Pictures:
             f"{SIDE_STEP} from {LEAST_SIDE} on: name one with --size."
         )
     return pictures
+
+
+def sentences_of(data: Captioned, chosen: Tensor, stream: torch.Generator) -> Tensor:
+    """One of the sentences of each chosen picture (B,), as places in ``data.sentences``, int64 (B,)."""
+    captions = data.captions[chosen]
+    which = torch.randint(captions.shape[1], (len(captions), 1), generator=stream)
+    return captions.gather(1, which)[:, 0]
+
+
+def plain(settings: Any) -> dict[str, Any]:
+    """The wishes of a recipe as JSON, with absolute paths; the run's own place is where its folder lies."""
+    told = asdict(settings)
+    del told["run"]
+    if Path(settings.data).exists():
+        told["data"] = str(Path(settings.data).resolve())
+    return {k: str(v.resolve()) if isinstance(v, Path) else v for k, v in told.items()}
 
 
 def facts_of_captioned(data: Captioned) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from marmor.recipes import (
     study,
     textual_inversion,
     tiny_clip,
+    tiny_text_to_image,
 )
 from marmor.recipes.folders import PRETRAINED, pretrained
 from marmor.recipes.models import load_judge
@@ -56,6 +57,7 @@ RESUME: dict[str, Callable[[RunFolder], object]] = {
     adapt.RECIPE: lambda run: adapt_page.tell(adapt.resume(run)),
     textual_inversion.RECIPE: textual_inversion.resume,
     tiny_clip.RECIPE: tiny_clip.resume,
+    tiny_text_to_image.RECIPE: tiny_text_to_image.resume,
 }
 COMMANDS = {
     adapt.RECIPE: "adapt",

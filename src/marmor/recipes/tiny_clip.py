@@ -27,6 +27,7 @@ from marmor.language import (
     ensemble,
     load_hub_clip,
     logits,
+    quiet,
     read_templates,
     save_clip,
     small_clip,
@@ -38,6 +39,8 @@ from marmor.recipes.captioned_data import (
     HeldOut,
     facts_of_captioned,
     load_pictures,
+    plain,
+    sentences_of,
 )
 from marmor.recipes.scoring import with_interval
 from marmor.recipes.training_images import check_same
@@ -118,11 +121,9 @@ class Contrast:
         stream = torch_stream(self.seed, "train", step)
         chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)
         images = mirror_and_shift(to_unit(self.data.images.images[chosen], black=0.0), stream)
-        captions = self.data.captions[chosen]
-        which = torch.randint(captions.shape[1], (self.batch_size, 1), generator=stream)
         return {
             "image": self.sight.standardise(images),
-            "tokens": self.tokens[captions.gather(1, which)[:, 0]],
+            "tokens": self.tokens[sentences_of(self.data, chosen, stream)],
             "meaning": self.data.meanings[chosen],
         }
 
@@ -191,15 +192,6 @@ def require_transformers() -> None:
         raise UserError(f"a CLIP is made with transformers; {INSTALL}") from None
 
 
-def plain(settings: Any) -> dict[str, Any]:
-    """As JSON, with absolute paths; the run's own place is where its folder lies."""
-    told = asdict(settings)
-    del told["run"]
-    if Path(settings.data).exists():
-        told["data"] = str(Path(settings.data).resolve())
-    return {k: str(v.resolve()) if isinstance(v, Path) else v for k, v in told.items()}
-
-
 def _fit(
     run: RunFolder,
     settings: TinyClipSettings,
@@ -219,7 +211,7 @@ def _fit(
         )
     folder = run.path / "clip"
     shutil.rmtree(folder, ignore_errors=True)
-    with whole_folder(folder) as place:
+    with whole_folder(folder) as place, quiet():
         save_clip(average.module, tokenizer, place)
     if held_out is not None:
         _tell(run, held_out, settings.templates)
