@@ -19,7 +19,7 @@ NODES = 5
 
 
 def mirror_and_shift(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Half of images (B, C, H, W) mirrored, all moved by up to two pixels, borders continued; not for digits."""
+    """Half of images (B, C, H, W) mirrored, all moved by up to two pixels; not for digits."""
     mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
     images = torch.where(mirrored, images.flip(3), images)
     wide = F.pad(images, (2, 2, 2, 2), mode="replicate")

@@ -41,7 +41,7 @@ def text_config(tokenizer: Any, sizes: ClipSizes) -> dict[str, Any]:
 
 
 def small_clip(tokenizer: Any, side: int, sizes: ClipSizes) -> Any:
-    """A CLIPModel for pictures of ``side`` pixels, a multiple of ``sizes.patches``; weights as torch's seed has it."""
+    """A CLIPModel for pictures of ``side`` pixels, a multiple of ``sizes.patches``; torch's seed decides."""
     from transformers import CLIPConfig, CLIPModel
 
     vision = {"image_size": side, "patch_size": side // sizes.patches}
@@ -59,7 +59,7 @@ def small_sight(side: int) -> Sight:
 
 
 def save_clip(model: Any, tokenizer: Any, folder: Path) -> None:
-    """config.json, model.safetensors, the tokenizer and preprocessor_config.json, as transformers has them."""
+    """Config, weights, tokenizer and image processor, in float32, as transformers has them."""
     from transformers import CLIPImageProcessor
 
     side = model.config.vision_config.image_size

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ Pair = tuple[str, str]
 def clip_tokenizer(sentences: Iterable[str], context: int) -> Any:
     """A CLIPTokenizer of transformers in which each word of ``sentences`` is one token.
 
-    Other words are spelled in the pieces that there are, down to single bytes, so that no word is unknown. Where
-    more than MOST_MERGES merges would be needed, the rarest words stay in pieces. ``context`` is how many tokens a
-    sentence may have, its start and end among them.
+    Other words are spelled in the pieces that there are, down to single bytes, so that no word is unknown.
+    Where more than MOST_MERGES merges would be needed, the rarest words stay in pieces. ``context`` is how
+    many tokens a sentence may have, its start and end among them.
     """
     from tokenizers import pre_tokenizers
     from transformers import CLIPTokenizer
@@ -55,7 +56,7 @@ def learn_merges(words: Counter[str]) -> list[Pair]:
     while len(merges) < MOST_MERGES:
         pairs: Counter[Pair] = Counter()
         for word, pieces in spelled.items():
-            for pair in zip(pieces, pieces[1:], strict=False):
+            for pair in pairwise(pieces):
                 pairs[pair] += words[word]
         if not pairs:
             break

@@ -36,8 +36,8 @@ class CaptionWishes:
     """Which pictures and sentences are learned from.
 
     Args:
-        data: captioned-scenes, which are rendered on the spot; a folder with captions.json; or any images with
-            classes, whose names go into templates.
+        data: captioned-scenes, rendered on the spot; a folder with captions.json; or any images with classes,
+            whose names go into templates.
         count: pictures to render, where they are.
         size: side of the pictures; their own when left out.
         labels: id2label.json, what the classes of images are called; their own names when left out.
@@ -142,7 +142,9 @@ def _of_classes(wishes: CaptionWishes, seed: int) -> Pictures:
     out = torch.isin(truth, torch.tensor(held, dtype=torch.int64))
     rest = (~out).nonzero().flatten()
     if not len(rest) or len(names) - len(held) < 2:
-        raise UserError("--held-out-classes leaves fewer than two classes to learn; hold out fewer.")
+        raise UserError(
+            "--held-out-classes leaves fewer than two classes to learn; hold out fewer."
+        )
     templates = read_templates(wishes.templates)
     sentences = [[fill(t, spoken(name)) for t in templates] for name in names.names]
     shown = truth[rest].tolist()

@@ -86,5 +86,8 @@ def code(coder: Any, images: ImageSet) -> tuple[Tensor, Tensor]:
 @torch.inference_mode()
 def there_and_back(coder: Any, images: Tensor) -> Tensor:
     """uint8 (N, 3, S, S) as the autoencoder gives them back, in [-1, 1]."""
-    parts = [coder.decode(coder.encode(to_unit(p)).latent_dist.mean).sample for p in images.split(READ_BATCH)]
+    parts = [
+        coder.decode(coder.encode(to_unit(p)).latent_dist.mean).sample
+        for p in images.split(READ_BATCH)
+    ]
     return torch.cat(parts).clamp(-1, 1)

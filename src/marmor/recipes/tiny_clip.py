@@ -117,7 +117,7 @@ class Contrast:
         return [self.turn]
 
     def draw(self, step: int, turn: int = 0) -> Batch:
-        """Standardised pictures, tokens of one sentence each, meanings; the same for the same (seed, step)."""
+        """Standardised pictures, a sentence's tokens each, meanings; the same for one (seed, step)."""
         stream = torch_stream(self.seed, "train", step)
         chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)
         images = mirror_and_shift(to_unit(self.data.images.images[chosen], black=0.0), stream)
@@ -147,7 +147,9 @@ def train(settings: TinyClipSettings, sizes: ClipSizes = SIZES) -> RunFolder:
     Raises UserError for wishes that cannot be and data that cannot be read, before anything is written.
     """
     if settings.batch < 2:
-        raise UserError(f"--batch must be at least 2, to have something to contrast, not {settings.batch}.")
+        raise UserError(
+            f"--batch must be at least 2, to have something to contrast, not {settings.batch}."
+        )
     _ = settings.budget
     require_transformers()
     pictures = load_pictures(settings, settings.seed)

@@ -27,7 +27,7 @@ class PipelineSizes:
     """How large a pipeline is.
 
     Args:
-        coder: channels of the autoencoder at full size, half and so on; the last one's size is that of latents.
+        coder: channels of the autoencoder at full size, half and so on, down to the size of latents.
         unet: channels of the U-Net at the size of latents, half and so on.
         layers: residual blocks of the U-Net at each size.
         groups: of GroupNorm everywhere.
@@ -84,7 +84,7 @@ def autoencoder(sizes: PipelineSizes, side: int) -> Any:
 
 
 def unet(sizes: PipelineSizes, side: int, width: int) -> Any:
-    """A UNet2DConditionModel for latents of pictures of ``side`` pixels that attends to words of ``width``."""
+    """A UNet2DConditionModel for pictures of ``side`` pixels, as latents, and words of ``width``."""
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
     count = len(sizes.unet)
@@ -129,7 +129,7 @@ def words_of_clip(folder: Path) -> Words:
 
 
 def sampling_scheduler() -> Any:
-    """DPM-Solver++ (Lu et al. 2022) for velocities, on the linear schedule of DDPM, from its very last step."""
+    """DPM-Solver++ (Lu et al. 2022) for velocities, on DDPM's linear schedule, from its very last step."""
     from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 
     return DPMSolverMultistepScheduler(

@@ -1,4 +1,4 @@
-"""A small text-to-image pipeline from nothing, as a folder of diffusers: `marmor train tiny-text-to-image` (S8).
+"""A small pipeline of diffusers, from nothing: `marmor train tiny-text-to-image` (S8).
 
 First an autoencoder, then a U-Net and a text encoder together, on its latents (Rombach et al. 2022).
 """
@@ -211,9 +211,9 @@ def resume(run: RunFolder) -> None:
 
 def tokens_of(tokenizer: Any, sentences: tuple[str, ...]) -> tuple[Tensor, Tensor]:
     """Tokens of sentences (N, L) and of none (L,), as pipelines give them to their text encoder, int64."""
-    found = tokenizer(
-        [*sentences, ""], padding="max_length", truncation=True, return_tensors="pt"
-    )["input_ids"]
+    found = tokenizer([*sentences, ""], padding="max_length", truncation=True, return_tensors="pt")[
+        "input_ids"
+    ]
     return found[:-1], found[-1]
 
 

@@ -41,8 +41,7 @@ class Turn:
         optimizers: what moves; gradients that reach other weights are thrown away.
         name: "" where a step has one turn.
         before: done once before the turn, with the module.
-        whole: its rows say something together only, so that threads do not share them; each of several processes
-            has rows of its own still.
+        whole: its rows say something together only, so that threads do not share them; several processes do.
         after: told the module and the turn's scalars, once the weights have moved; what it changes in the
             module's buffers is in the next checkpoint.
     """

@@ -58,9 +58,9 @@ def caption(names: list[str], stream: torch.Generator) -> str:
 
 
 def draw_captioned(count: int, seed: int) -> tuple[SceneLists, dict[str, list[str]]]:
-    """Scenes of one to three objects of SEEN, each number as likely, and CAPTIONS sentences for each picture.
+    """Scenes of one to three objects of SEEN, each number as likely, and CAPTIONS sentences each.
 
-    Scene k is drawn from (seed, k): it does not depend on how many there are. The objects listed are all
+    Scene k is drawn from (seed, k): it does not depend on how many there are. The objects listed are those
     that can be drawn. Raises UserError for a count below 1.
     """
     if count < 1:

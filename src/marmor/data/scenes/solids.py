@@ -1,7 +1,7 @@
 """Solids that stand on the plane z = 0, and where rays meet them: exact.
 
-In its own frame, with half its height as the unit, a cone narrows from radius 1 at z = −1 to its tip at z = 1.
-A ring is what a narrower cylinder leaves of a flat one: radii HOLE to 1, z from −1 to RIM.
+In its own frame, with half its height as the unit, a cone narrows from radius 1 at z = −1 to its tip at
+z = 1. A ring is what a narrower cylinder leaves of a flat one: radii HOLE to 1, z from −1 to RIM.
 """
 
 from dataclasses import dataclass, fields
@@ -149,18 +149,21 @@ def _cross_cylinder(origin: _Vector, along: _Vector) -> _Spans:
 
 def _cross_cone(origin: _Vector, along: _Vector) -> _Spans:
     """Inside is where 4 (x² + y²) ≤ (1 − z)² and z ≥ −1; the mirror image above the tip is cut off."""
-    below = 1 - origin[2]
+    # From where the ray comes nearest to the centre: from afar, rounding would eat the difference of squares.
+    nearest = -(origin[0] * along[0] + origin[1] * along[1] + origin[2] * along[2])
+    x, y, z = (o + nearest * d for o, d in zip(origin, along, strict=True))
+    below = 1 - z
     steep = 4 * (along[0] ** 2 + along[1] ** 2) - along[2] ** 2
     steep = torch.where(steep.abs() < 1e-6, 1e-6, steep)
-    half = (4 * (origin[0] * along[0] + origin[1] * along[1]) + below * along[2]) / steep
-    outside = (4 * (origin[0] ** 2 + origin[1] ** 2) - below**2) / steep
+    half = (4 * (x * along[0] + y * along[1]) + below * along[2]) / steep
+    outside = (4 * (x**2 + y**2) - below**2) / steep
     near, far = _roots(half, half * half - outside)
     # A ray steeper than the side crosses both halves: it is inside before the one root and after the other.
     falls = along[2] < 0
     enters = torch.where(steep > 0, near, torch.where(falls, far, -MISSED))
     leaves = torch.where(steep > 0, far, torch.where(falls, MISSED, near))
     low, high = _slab(origin[2], along[2])
-    return [(low.maximum(enters), high.minimum(leaves))]
+    return [(low.maximum(enters + nearest), high.minimum(leaves + nearest))]
 
 
 def _cross_ring(origin: _Vector, along: _Vector) -> _Spans:
