@@ -158,7 +158,7 @@ def train_scene_judge(
 def train_tiny_clip(settings: Annotated[tiny_clip.TinyClipSettings, arg(name="")]) -> None:
     """Train a small CLIP on captioned pictures, as a folder of transformers.
 
-    Example: marmor train tiny-clip --run runs/tiny-clip --minutes 30
+    Example: marmor train tiny-clip --run runs/tiny-clip --minutes 25
     """
     tiny_clip.train(settings)
 
@@ -168,7 +168,7 @@ def train_tiny_text_to_image(
 ) -> None:
     """Train a small text-to-image pipeline on captioned pictures, as a folder of diffusers.
 
-    Example: marmor train tiny-text-to-image --run runs/tiny-text-to-image --minutes 60
+    Example: marmor train tiny-text-to-image --run runs/tiny-text-to-image --minutes 65
     """
     tiny_text_to_image.train(settings)
 

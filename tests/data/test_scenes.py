@@ -321,9 +321,9 @@ def test_drawn_lists_grow_scene_by_scene():
 def test_lists_are_drawn_of_the_shapes_asked_for() -> None:
     rings = objects_of("ring, cone")
     assert rings == tuple(name for name in EVERY_OBJECT if name.split()[1] in {"cone", "ring"})
-    lists = draw_lists(8, seed=0, objects=rings)
+    lists = draw_lists(40, seed=0, objects=rings)
     assert lists.objects == rings
-    assert {k for scene in lists.pictures.values() for k in scene} > set(range(8))
+    assert {k for scene in lists.pictures.values() for k in scene} == set(range(16))
     assert EVERY_OBJECT[:24] == OBJECTS
     with pytest.raises(UserError, match="did you mean 'cone'"):
         objects_of("cube,coen")

@@ -188,4 +188,4 @@ def test_minutes_are_shared_between_the_two() -> None:
     asked = TinyTextToImageSettings(minutes=10.0)
     assert asked.budget(0.2).minutes == pytest.approx(2)
     assert TinyTextToImageSettings(steps=7).budget(0.2).steps == 7
-    assert TinyTextToImageSettings().budget(1.0).minutes == 60
+    assert TinyTextToImageSettings().budget(1.0).minutes == 65

@@ -57,7 +57,7 @@ from marmor.training import (
 )
 
 RECIPE = "tiny-clip"
-USUAL_MINUTES = 30.0
+USUAL_MINUTES = 25.0
 SIZES = ClipSizes()
 EMA = 0.995
 LARGEST_SCALE = math.log(100)
@@ -70,7 +70,7 @@ class TinyClipSettings(CaptionWishes):
 
     Args:
         run: the run folder to write; the model lies in its folder clip.
-        minutes: budget in minutes of training, 30 when nothing is said; one of minutes, steps.
+        minutes: budget in minutes of training, 25 when nothing is said; one of minutes, steps.
         steps: budget in optimizer steps.
         seed: everything random follows from it.
         batch: pictures a step, each contrasted with all others.

@@ -36,7 +36,7 @@ class PipelineSizes:
     """
 
     coder: tuple[int, ...] = (16, 32, 64)
-    unet: tuple[int, ...] = (96, 192)
+    unet: tuple[int, ...] = (64, 128)
     layers: int = 1
     groups: int = 8
     text: tuple[int, int] = (128, 3)

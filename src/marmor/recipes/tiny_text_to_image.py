@@ -56,7 +56,7 @@ from marmor.training import (
 )
 
 RECIPE = "tiny-text-to-image"
-USUAL_MINUTES = 60.0
+USUAL_MINUTES = 65.0
 CODER_SHARE = 0.2
 """Of the minutes, what the autoencoder gets."""
 SIZES = PipelineSizes()
@@ -88,7 +88,7 @@ class TinyTextToImageSettings(CaptionWishes):
         clip: a CLIP folder, or a run of `marmor train tiny-clip`, whose tokenizer and text encoder training
             starts from; both new when left out.
         run: the run folder to write; the model lies in its folder pipeline.
-        minutes: budget in minutes of training, 60 when nothing is said, a fifth of it for the autoencoder.
+        minutes: budget in minutes of training, 65 when nothing is said, a fifth of it for the autoencoder.
         steps: budget in optimizer steps of each of the two.
         seed: everything random follows from it.
         batch: pictures a step.

@@ -83,7 +83,8 @@ def write_captioned(
     """A new folder in i-CLEVR's layout with captions.json, and beside it what training never sees.
 
     ``unseen`` and ``new`` hold a folder for each object of UNSEEN and NEW with ``each`` pictures of it alone;
-    id2label.json names the objects of i-CLEVR. Raises UserError as ``draw_captioned`` and ``write_scenes`` do.
+    id2label.json names the objects of i-CLEVR. Raises UserError as
+    ``draw_captioned`` and ``write_scenes`` do.
     """
     if each < 1:
         raise UserError(f"{each} pictures of an object cannot be made; ask for 1 or more.")
