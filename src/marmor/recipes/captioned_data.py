@@ -27,6 +27,8 @@ from marmor.recipes.training_images import facts_of
 SCENES = "captioned-scenes"
 """The set that is rendered on the spot."""
 LEAST_SIDE, SIDE_STEP = 16, 8
+SCENE_TEMPLATES = ("a photo of a {}", "a picture of a {}", "a {} on a table")
+"""Of what scenes are called in training, the plainest."""
 EACH = 25
 """Pictures of each object kept out of scenes."""
 
@@ -55,7 +57,7 @@ class CaptionWishes:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Pictures of what training never sees, and the names to choose among.
+    """Pictures of what training never sees, the names to choose among, and the sentences to choose by.
 
     ``truth``: int64 (N,), places in ``names``.
     """
@@ -63,6 +65,7 @@ class HeldOut:
     images: ImageSet
     names: tuple[str, ...]
     truth: Tensor
+    templates: tuple[str, ...]
 
 
 class Pictures(NamedTuple):
@@ -125,7 +128,7 @@ def _rendered(wishes: CaptionWishes, seed: int) -> Pictures:
     places = torch.tensor([OBJECTS.index(name) for name in UNSEEN]).repeat_interleave(EACH)
     alone = [[EVERY_OBJECT.index(OBJECTS[place])] for place in places.tolist()]
     images = ImageSet(make_scenes(alone, derive(seed, "held out"), side))
-    return Pictures(seen, HeldOut(images, OBJECTS, places))
+    return Pictures(seen, HeldOut(images, OBJECTS, places, SCENE_TEMPLATES))
 
 
 def _of_classes(wishes: CaptionWishes, seed: int) -> Pictures:
@@ -153,7 +156,8 @@ def _of_classes(wishes: CaptionWishes, seed: int) -> Pictures:
         return Pictures(seen, None)
     places = torch.tensor([held.index(k) if k in held else -1 for k in range(len(names))])
     kept = tuple(names.names[k] for k in held)
-    return Pictures(seen, HeldOut(images.take(out.nonzero().flatten()), kept, places[truth[out]]))
+    unseen = images.take(out.nonzero().flatten())
+    return Pictures(seen, HeldOut(unseen, kept, places[truth[out]], templates))
 
 
 def _names(wishes: CaptionWishes, images: ImageSet) -> Names:

@@ -28,7 +28,6 @@ from marmor.language import (
     load_hub_clip,
     logits,
     quiet,
-    read_templates,
     save_clip,
     small_clip,
     small_sight,
@@ -216,16 +215,16 @@ def _fit(
     with whole_folder(folder) as place, quiet():
         save_clip(average.module, tokenizer, place)
     if held_out is not None:
-        _tell(run, held_out, settings.templates)
+        _tell(run, held_out)
     console.print(f"the model: {folder}; ask it: marmor zero-shot --model {folder} --images …")
 
 
-def _tell(run: RunFolder, held_out: HeldOut, templates: str) -> None:
+def _tell(run: RunFolder, held_out: HeldOut) -> None:
     """Writes and prints how often words alone find what was never seen."""
     clip = load_hub_clip(run.path / "clip")
     with torch.inference_mode():
         embedded = [clip.images(part) for part in held_out.images.images.split(READ_BATCH)]
-    directions = ensemble(embed_prompts(clip, read_templates(templates), held_out.names))
+    directions = ensemble(embed_prompts(clip, held_out.templates, held_out.names))
     scores = logits(clip.facts, torch.cat(embedded), directions)
     found = top(scores, held_out.truth, 1)
     chance = 1 / len(held_out.names)

@@ -33,7 +33,7 @@ WORDINGS = (
     "{} on a table",
     "NUMBER, {}",
 )
-"""NUMBER is "one object", "two objects" and so on."""
+"""NUMBER is "one object", "two objects" and so on. Half of the sentences end with a full stop."""
 ARTICLES = ("a", "a", "a", "a", "a", "the", "one", "a small")
 """One is drawn for each caption; most often the plain one."""
 NUMBERS = ("one object", "two objects", "three objects")
@@ -54,7 +54,8 @@ def caption(names: list[str], stream: torch.Generator) -> str:
     things = [f"{article} {names[k]}" for k in order]
     joined = ("{}",) if len(things) == 1 else PAIRS if len(things) == 2 else TRIPLES
     listed = drawn(joined).format(*things)
-    return wording.replace("NUMBER", NUMBERS[len(things) - 1]).format(listed)
+    said = wording.replace("NUMBER", NUMBERS[len(things) - 1]).format(listed)
+    return said + drawn(("", "."))
 
 
 def draw_captioned(count: int, seed: int) -> tuple[SceneLists, dict[str, list[str]]]:
