@@ -336,12 +336,7 @@ def test_threads_share_the_rows_of_a_turn_unless_it_needs_the_whole(
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        fit(
-            method,
-            RunFolder.create(tmp_path / "run", "regression", {}),
-            LoopSettings(Budget(steps=2), precision="fp32"),
-            lambda share, record: None,
-        )
+        train(tmp_path / "run", method, budget=Budget(steps=2))
     finally:
         torch.set_num_threads(before)
     assert method.seen == rows

@@ -42,7 +42,8 @@ def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     """As transformers saves it, with vocab.json and merges.txt beside for older readers."""
     tokenizer.save_pretrained(folder)
     merges = [" ".join(pair) for pair in tokenizer._merges]
-    write_json(folder / "vocab.json", tokenizer.get_vocab())
+    numbers = tokenizer.get_vocab()  # in any order
+    write_json(folder / "vocab.json", dict(sorted(numbers.items(), key=lambda item: item[1])))
     write_text(folder / "merges.txt", "\n".join(["#version: 0.2", *merges, ""]))
 
 

@@ -41,17 +41,17 @@ class Turn:
         optimizers: what moves; gradients that reach other weights are thrown away.
         name: "" where a step has one turn.
         before: done once before the turn, with the module.
-        whole: its rows say something together only, so that threads do not share them; several processes do.
         after: told the module and the turn's scalars, once the weights have moved; what it changes in the
             module's buffers is in the next checkpoint.
+        whole: its rows say something together only, so that threads do not share them; several processes do.
     """
 
     loss: Callable[[nn.Module, Batch], dict[str, Tensor]]
     optimizers: Optimizers
     name: str = ""
-    whole: bool = False
     before: Callable[[nn.Module], None] = lambda module: None
     after: Callable[[nn.Module, dict[str, float]], None] = lambda module, scalars: None
+    whole: bool = False
 
     def named(self, scalars: dict[str, float]) -> dict[str, float]:
         """As the log calls them."""
