@@ -42,13 +42,9 @@ def settings(scenes: Path, tmp_path: Path, monkeypatch) -> Settings:
     return lambda **changes: replace(plain, **changes)
 
 
-@pytest.fixture(scope="module")
-def trained(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("runs") / "trained"
-    asked = TinyTextToImageSettings(data=str(scenes), run=run, steps=3, batch=4, precision="fp32")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny_text_to_image, "SHEET_STEPS", 2)
-        return train(asked, TINY).path
+@pytest.fixture
+def trained(settings: Settings) -> Path:
+    return train(settings(), TINY).path
 
 
 def weights(pipeline: Path) -> dict[str, bytes]:
