@@ -38,6 +38,8 @@ from marmor.recipes import (
     scene_scoring,
     study,
     textual_inversion,
+    tiny_clip,
+    tiny_text_to_image,
     zero_shot_page,
 )
 from marmor.recipes import ddim as ddim_recipe
@@ -151,6 +153,24 @@ def train_scene_judge(
     """
     run = scene_judge.train(settings)
     console.print(f"trained: {run.path}")
+
+
+def train_tiny_clip(settings: Annotated[tiny_clip.TinyClipSettings, arg(name="")]) -> None:
+    """Train a small CLIP on captioned pictures, as a folder of transformers.
+
+    Example: marmor train tiny-clip --run runs/tiny-clip --minutes 25
+    """
+    tiny_clip.train(settings)
+
+
+def train_tiny_text_to_image(
+    settings: Annotated[tiny_text_to_image.TinyTextToImageSettings, arg(name="")],
+) -> None:
+    """Train a small text-to-image pipeline on captioned pictures, as a folder of diffusers.
+
+    Example: marmor train tiny-text-to-image --run runs/tiny-text-to-image --minutes 65
+    """
+    tiny_text_to_image.train(settings)
 
 
 def adapt(settings: Annotated[adapt_recipe.AdaptSettings, arg(name="")]) -> None:
@@ -624,7 +644,12 @@ def data_make_house_numbers(
 
 
 def data_make_scenes(
-    out: Path, spec: Path | None = None, count: int = 6003, size: int = 64, seed: int = 0
+    out: Path,
+    spec: Path | None = None,
+    count: int = 6003,
+    shapes: str | None = None,
+    size: int = 64,
+    seed: int = 0,
 ) -> None:
     """Make scenes of coloured solids: three pictures of each scene, with one, two and three objects.
 
@@ -634,10 +659,28 @@ def data_make_scenes(
         out: a new folder: pictures, objects.json, train.json, test.json, new_test.json.
         spec: a folder with those four files, whose very lists are rendered; drawn lists when left out.
         count: scenes to draw lists for, where none are given.
+        shapes: comma-separated, of cube, sphere, cylinder, cone, ring; the first three when left out.
         size: side of the pictures in pixels.
         seed: everything random follows from it.
     """
-    making.scenes(count, spec, size, seed, out)
+    making.scenes(count, spec, shapes, size, seed, out)
+
+
+def data_make_captioned_scenes(
+    out: Path, count: int = 6000, each: int = 25, size: int = 64, seed: int = 0
+) -> None:
+    """Make scenes with sentences that say what they show, and pictures of objects that they never show.
+
+    Example: marmor data make captioned-scenes --out captioned
+
+    Args:
+        out: a new folder: pictures, captions.json, objects.json, train.json; unseen/, new/ and id2label.json.
+        count: pictures to make.
+        each: pictures of each object that is kept out of them.
+        size: side of the pictures in pixels.
+        seed: everything random follows from it.
+    """
+    making.captioned_scenes(count, each, size, seed, out)
 
 
 COMMANDS: dict[str, dict[str, Command]] = {
@@ -647,6 +690,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "data make mnist-m": data_make_mnist_m,
         "data make house-numbers": data_make_house_numbers,
         "data make scenes": data_make_scenes,
+        "data make captioned-scenes": data_make_captioned_scenes,
     },
     "make": {
         "train digits": train_digits,
@@ -656,6 +700,8 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "train iclevr": train_iclevr,
         "train judge": train_judge,
         "train scene-judge": train_scene_judge,
+        "train tiny-clip": train_tiny_clip,
+        "train tiny-text-to-image": train_tiny_text_to_image,
         "adapt": adapt,
         "personalize textual-inversion": personalize_textual_inversion,
         "resume": resume,

@@ -15,10 +15,12 @@ from marmor.base.errors import UserError
 from marmor.base.seeds import torch_stream
 from marmor.data import describe, read
 from marmor.data.scenes import (
+    EVERY_OBJECT,
     OBJECTS,
     draw_lists,
     make_scenes,
     making,
+    objects_of,
     read_lists,
     read_scenes,
     write_scenes,
@@ -28,7 +30,19 @@ from marmor.data.scenes.camera import Views, project, rays
 from marmor.data.scenes.layout import growing
 from marmor.data.scenes.rendering import COLOURS, FINE, sample
 from marmor.data.scenes.shading import LAMP_POINTS, Surface, lit, with_others
-from marmor.data.scenes.solids import CUBE, CYLINDER, MISSED, SPHERE, Solids, meet, normals
+from marmor.data.scenes.solids import (
+    CONE,
+    CUBE,
+    CYLINDER,
+    HOLE,
+    MISSED,
+    RIM,
+    RING,
+    SPHERE,
+    Solids,
+    meet,
+    normals,
+)
 
 HALF_TURN = math.pi / 4
 
@@ -64,8 +78,41 @@ def test_a_ray_from_within_meets_the_far_side() -> None:
         assert shot(one(shape), (0.0, 0.0, 0.5), (0.0, 1.0, 0.0)) == pytest.approx(0.5, abs=1e-5)
 
 
+def test_rays_meet_a_cone_where_it_narrows() -> None:
+    cone = one(CONE)
+    for height in (0.1, 0.5, 0.9):
+        front = 10 - 0.5 * (1 - height)
+        assert shot(cone, (0.0, -10.0, height), (0.0, 1.0, 0.0)) == pytest.approx(front, abs=1e-4)
+    assert shot(cone, (0.0, -10.0, 1.01), (0.0, 1.0, 0.0)) == MISSED  # its image above the tip
+    assert shot(cone, (0.4, 0.0, 10.0), (0.0, 0.0, -1.0)) == pytest.approx(9.8, abs=1e-4)
+    assert shot(cone, (0.0, 0.0, 0.5), (0.0, 1.0, 0.0)) == pytest.approx(0.25, abs=1e-5)
+    assert shot(cone, (0.1, 0.0, 0.2), (0.0, 0.0, 1.0)) == pytest.approx(0.6, abs=1e-4)
+
+
+def test_rays_pass_through_the_hole_of_a_ring() -> None:
+    ring, hole, rim = one(RING), HOLE * 0.5, (RIM + 1) * 0.5
+    assert shot(ring, (0.0, -10.0, 0.1), (0.0, 1.0, 0.0)) == pytest.approx(9.5, abs=1e-5)
+    assert shot(ring, (0.0, 0.0, 0.1), (0.0, 1.0, 0.0)) == pytest.approx(hole, abs=1e-5)
+    assert shot(ring, (0.4, 0.0, 10.0), (0.0, 0.0, -1.0)) == pytest.approx(10 - rim, abs=1e-5)
+    assert shot(ring, (0.4, 0.0, 0.1), (0.0, 0.0, 1.0)) == pytest.approx(rim - 0.1, abs=1e-5)
+    assert shot(ring, (0.1, 0.1, 10.0), (0.0, 0.0, -1.0)) == MISSED
+    assert shot(ring, (0.0, -10.0, rim + 0.01), (0.0, 1.0, 0.0)) == MISSED
+
+
+def test_a_ring_shades_its_own_hole() -> None:
+    ring = one(RING)
+    wall = torch.tensor([[0.0, HOLE * 0.5, 0.05], [0.0, HOLE * 0.5, 0.05], [0.0, -0.5, 0.2]])
+    facing = torch.tensor([[0.0, -1.0, 0.0], [0.0, -1.0, 0.0], [0.0, -1.0, 0.0]])
+    of = torch.zeros(3).long()
+    surface = Surface(wall, facing, of, of)
+    views = Views(torch.tensor([[0.0, -9.0, 6.0]]), torch.tensor([[0.0, -8.9, 1.5]]))
+    seen = lit(surface, with_others(surface, ring, rings=True), ring, views)
+    assert seen.tolist() == pytest.approx([0, 0, 1])
+    assert lit(surface, with_others(surface, ring), ring, views).tolist() == [1, 1, 1]
+
+
 def surface_of(solid: Solids, points: Tensor) -> Tensor:
-    """1 where points (R, 3) lie on the surface: the shape's own norm of the point in its frame."""
+    """1 where points (R, 3) lie on the surface, growing by the distance from its nearest side."""
     turned = torch.complex(points[:, 0] - solid.x, points[:, 1] - solid.y) * torch.polar(
         torch.ones(1), -solid.turn
     )
@@ -74,10 +121,13 @@ def surface_of(solid: Solids, points: Tensor) -> Tensor:
         SPHERE: (x * x + y * y + z * z).sqrt(),
         CUBE: torch.stack([x, y, z]).abs().amax(0),
         CYLINDER: torch.hypot(x, y).maximum(z.abs()),
+        CONE: 1 + ((2 * torch.hypot(x, y) + z - 1) / 5**0.5).maximum(-1 - z),
+        RING: 1
+        + torch.stack([torch.hypot(x, y) - 1, HOLE - torch.hypot(x, y), z - RIM, -1 - z]).amax(0),
     }[int(solid.shape)]
 
 
-@pytest.mark.parametrize("shape", [SPHERE, CUBE, CYLINDER])
+@pytest.mark.parametrize("shape", [SPHERE, CUBE, CYLINDER, CONE, RING])
 def test_rays_meet_the_surface_first_and_normals_look_back(shape: int) -> None:
     solid = one(shape, x=0.7, y=-0.4, turn=0.6, size=0.8)
     stream = torch_stream(0, "rays")
@@ -266,6 +316,17 @@ def test_drawn_lists_grow_scene_by_scene():
     assert {len(scene) for scene in lists.requests["test"]} == {1, 2, 3}
     assert lists.requests["test"] != lists.requests["new_test"]
     assert draw_lists(5, seed=0) == lists != draw_lists(5, seed=1)
+
+
+def test_lists_are_drawn_of_the_shapes_asked_for() -> None:
+    rings = objects_of("ring, cone")
+    assert rings == tuple(name for name in EVERY_OBJECT if name.split()[1] in {"cone", "ring"})
+    lists = draw_lists(40, seed=0, objects=rings)
+    assert lists.objects == rings
+    assert {k for scene in lists.pictures.values() for k in scene} == set(range(16))
+    assert EVERY_OBJECT[:24] == OBJECTS
+    with pytest.raises(UserError, match="did you mean 'cone'"):
+        objects_of("cube,coen")
 
 
 def test_pictures_that_do_not_grow_are_scenes_of_their_own():

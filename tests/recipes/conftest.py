@@ -1,6 +1,8 @@
 """A small trained run and judge that the recipe tests share."""
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,25 @@ def tiny_scene_model(
     words = ["--size", "16", "--steps", "6", "--batch", "4", "--judge", str(tiny_scene_judge)]
     main(["train", "iclevr", "--data", str(tiny_scenes), "--run", str(path), *words])
     return path
+
+
+@pytest.fixture
+def interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[type, int], AbstractContextManager[None]]:
+    """(method, step) → a context in which Ctrl-C is pressed while that step is drawn."""
+
+    @contextmanager
+    def pressed(method: type, at: int) -> Iterator[None]:
+        drawn = method.draw
+
+        def stop(self, step: int, turn: int = 0):
+            if step == at:
+                signal.raise_signal(signal.SIGINT)
+            return drawn(self, step, turn)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(method, "draw", stop)
+            yield
+
+    return pressed

@@ -318,6 +318,30 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
     assert [path.name for path in run.checkpoints.folder.iterdir()][-1:]
 
 
+@pytest.mark.parametrize(("whole", "rows"), [(False, {8}), (True, {16})])
+def test_threads_share_the_rows_of_a_turn_unless_it_needs_the_whole(
+    tmp_path: Path, whole: bool, rows: set[int]
+) -> None:
+    class Counting(Regression):
+        def __init__(self) -> None:
+            super().__init__()
+            self.played = [Turn(self.loss, adam(self.module, 0.01), whole=whole)]
+            self.seen: set[int] = set()
+
+        def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+            self.seen.add(len(batch["x"]))
+            return super().loss(module, batch)
+
+    method = Counting()
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        train(tmp_path / "run", method, budget=Budget(steps=2))
+    finally:
+        torch.set_num_threads(before)
+    assert method.seen == rows
+
+
 def test_turns_move_their_own_weights_alone(tmp_path: Path) -> None:
     contest, alone = Contest(), Contest()
     alone.played = alone.played[:2]

@@ -6,6 +6,13 @@ street digits from typefaces, ``scenes`` pictures of coloured solids; ``describe
 set is.
 """
 
+from marmor.data.captions import (
+    Captioned,
+    captioned,
+    captioned_scenes,
+    has_captions,
+    read_captioned,
+)
 from marmor.data.classes import require_classes
 from marmor.data.decode import REMARK, read_picture
 from marmor.data.describe import describe
@@ -21,10 +28,12 @@ from marmor.data.readers import read
 from marmor.data.scenes import (
     SHOWS,
     draw_lists,
+    objects_of,
     places,
     read_lists,
     read_requests,
     read_scenes,
+    write_captioned,
     write_scenes,
 )
 from marmor.data.splits import MissingSplitError
@@ -37,21 +46,27 @@ __all__ = [
     "EMBEDDED",
     "REMARK",
     "SHOWS",
+    "Captioned",
     "Fit",
     "ImageSet",
     "MissingSplitError",
     "MixedSizesError",
     "Noises",
+    "captioned",
+    "captioned_scenes",
     "describe",
     "draw_lists",
     "epoch_order",
+    "has_captions",
     "join",
     "join_domains",
     "make_house_numbers",
     "make_mnist_m",
+    "objects_of",
     "photographs",
     "places",
     "read",
+    "read_captioned",
     "read_lists",
     "read_noise",
     "read_noises",
@@ -61,6 +76,7 @@ __all__ = [
     "read_scenes",
     "require_classes",
     "write",
+    "write_captioned",
     "write_scenes",
     "write_splits",
 ]

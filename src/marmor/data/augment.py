@@ -1,4 +1,4 @@
-"""Augmentations for classifiers of digits: what changes an image's look and keeps its label."""
+"""Augmentations: what changes an image's look and keeps what it shows."""
 
 import math
 
@@ -16,6 +16,20 @@ SHEAR = 0.15
 WARP = 0.03
 """Of half the image's side: standard deviation of where the nodes of an elastic warp lie."""
 NODES = 5
+
+
+def mirror_and_shift(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Half of images (B, C, H, W) mirrored, all moved by up to two pixels; not for digits."""
+    mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
+    images = torch.where(mirrored, images.flip(3), images)
+    wide = F.pad(images, (2, 2, 2, 2), mode="replicate")
+    side = images.shape[2:]
+    corners = torch.randint(5, (len(images), 2), generator=generator).tolist()
+    moved = [
+        image[:, top : top + side[0], left : left + side[1]]
+        for image, (top, left) in zip(wide, corners, strict=True)
+    ]
+    return torch.stack(moved)
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -34,8 +34,12 @@ class Sight:
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 (N, 1 or 3, side, side) → float32 (N, 3, side, side); grey is copied to all channels."""
+        return self.standardise(to_unit(images.expand(-1, 3, -1, -1), black=0.0))
+
+    def standardise(self, images: Tensor) -> Tensor:
+        """(N, 3, side, side) in [0, 1] → the same as networks take it."""
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
-        return (to_unit(images.expand(-1, 3, -1, -1), black=0.0) - mean) / std
+        return (images - mean) / std
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def load_hub_clip(folder: Path, activation: Activation | None = None) -> HubClip
         import transformers
     except ImportError:
         raise UserError(f"{folder} needs transformers to be read; {INSTALL}") from None
-    with _quiet():
+    with quiet():
         model = _model(getattr(transformers, MODELS[kind]), folder, activation)
         tokenizer = _guarded(
             folder,
@@ -180,7 +180,7 @@ def _guarded(folder: Path, read: Any) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without bars and tables of transformers: what matters is said in errors."""
     from transformers.utils import logging
 

@@ -2,19 +2,23 @@
 
 from pathlib import Path
 
+from marmor.base.errors import UserError
 from marmor.base.progress import console, progress_bar
 from marmor.data import (
     draw_lists,
     make_house_numbers,
     make_mnist_m,
+    objects_of,
     photographs,
     read,
     read_lists,
     read_photographs,
     require_classes,
+    write_captioned,
     write_scenes,
     write_splits,
 )
+from marmor.data.scenes import OBJECTS
 
 
 def mnist_m(
@@ -57,12 +61,32 @@ def house_numbers(count: int, test: int, seed: int, out: Path) -> None:
     console.print(f"made {count:,} train, {test:,} test images → {out}")
 
 
-def scenes(count: int, spec: Path | None, side: int, seed: int, out: Path) -> None:
-    """Renders scenes of coloured solids in i-CLEVR's layout, of its lists or of drawn ones."""
-    lists = draw_lists(count, seed) if spec is None else read_lists(spec)
+def scenes(
+    count: int, spec: Path | None, shapes: str | None, side: int, seed: int, out: Path
+) -> None:
+    """Renders scenes of coloured solids in i-CLEVR's layout, of its lists or of drawn ones.
+
+    Raises UserError also for unknown shapes, and shapes beside lists, which say what they show.
+    """
+    if spec is None:
+        lists = draw_lists(count, seed, OBJECTS if shapes is None else objects_of(shapes))
+    elif shapes is None:
+        lists = read_lists(spec)
+    else:
+        raise UserError(f"the lists of {spec} say what is drawn; leave --shapes out.")
     with progress_bar("rendering") as bar:
         write_scenes(lists, out, seed, side, bar)
     asked = ", ".join(
         f"{len(scenes)} requests in {name}.json" for name, scenes in lists.requests.items()
     )
     console.print(f"rendered {len(lists.pictures):,} pictures, {asked} → {out}")
+
+
+def captioned_scenes(count: int, each: int, side: int, seed: int, out: Path) -> None:
+    """Renders scenes with captions, and pictures of the objects that they never show."""
+    with progress_bar("rendering") as bar:
+        write_captioned(count, each, out, seed, side, bar)
+    console.print(
+        f"rendered {count:,} pictures and their captions.json → {out}; what they never show: "
+        f"{out / 'unseen'}, {out / 'new'}"
+    )

@@ -30,6 +30,8 @@ from marmor.recipes import (
     scene_judge,
     study,
     textual_inversion,
+    tiny_clip,
+    tiny_text_to_image,
 )
 from marmor.recipes.folders import PRETRAINED, pretrained
 from marmor.recipes.models import load_judge
@@ -54,6 +56,8 @@ RESUME: dict[str, Callable[[RunFolder], object]] = {
     scene_judge.RECIPE: scene_judge.resume,
     adapt.RECIPE: lambda run: adapt_page.tell(adapt.resume(run)),
     textual_inversion.RECIPE: textual_inversion.resume,
+    tiny_clip.RECIPE: tiny_clip.resume,
+    tiny_text_to_image.RECIPE: tiny_text_to_image.resume,
 }
 COMMANDS = {
     adapt.RECIPE: "adapt",

@@ -13,6 +13,7 @@ from marmor.base.pixels import to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import derive, torch_stream
 from marmor.data import SHOWS, ImageSet, epoch_order, read_scenes
+from marmor.data.augment import mirror_and_shift
 from marmor.data.scenes import SIDE, SMALLEST_SIDE
 from marmor.networks.object_judges import NETWORKS, ObjectJudge
 from marmor.recipes.judge import JudgeTraining
@@ -71,7 +72,7 @@ class Detection:
     def draw(self, step: int, turn: int = 0) -> Batch:
         chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)
         stream = torch_stream(self.seed, "moved", step)
-        images = _moved(to_unit(self.data.images[chosen]), stream)
+        images = mirror_and_shift(to_unit(self.data.images[chosen]), stream)
         return {"image": images, "shown": self.data.labels[SHOWS][chosen].float()}
 
     def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -160,17 +161,3 @@ def _check(settings: SceneJudgeSettings) -> None:
     if settings.size < SMALLEST_SIDE:
         raise UserError(f"--size must be at least {SMALLEST_SIDE}, not {settings.size}.")
     _ = settings.budget  # raises for two budgets
-
-
-def _moved(images: Tensor, stream: torch.Generator) -> Tensor:
-    """Half of them mirrored, all moved by up to two pixels."""
-    mirrored = torch.rand(len(images), 1, 1, 1, generator=stream) < 0.5
-    images = torch.where(mirrored, images.flip(3), images)
-    wide = F.pad(images, (2, 2, 2, 2), mode="replicate")
-    side = images.shape[2:]
-    corners = torch.randint(5, (len(images), 2), generator=stream).tolist()
-    moved = [
-        image[:, top : top + side[0], left : left + side[1]]
-        for image, (top, left) in zip(wide, corners, strict=True)
-    ]
-    return torch.stack(moved)

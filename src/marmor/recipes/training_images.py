@@ -63,7 +63,12 @@ def facts_of(data: ImageSet) -> dict[str, Any]:
 
 def check_same_images(run: RunFolder, data: ImageSet) -> None:
     """Raises UserError where ``data`` is not what the run began with."""
-    if data.fingerprint() != run.config["settings"]["data"]["fingerprint"]:
+    check_same(run, data.fingerprint())
+
+
+def check_same(run: RunFolder, fingerprint: str) -> None:
+    """Raises UserError where the run began with data of another fingerprint."""
+    if fingerprint != run.config["settings"]["data"]["fingerprint"]:
         raise UserError(
             f"the data changed since {run.path} began (another fingerprint); "
             "a run can only go on with the images it started with."

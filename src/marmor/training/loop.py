@@ -43,6 +43,7 @@ class Turn:
         before: done once before the turn, with the module.
         after: told the module and the turn's scalars, once the weights have moved; what it changes in the
             module's buffers is in the next checkpoint.
+        whole: its rows say something together only, so that threads do not share them; several processes do.
     """
 
     loss: Callable[[nn.Module, Batch], dict[str, Tensor]]
@@ -50,6 +51,7 @@ class Turn:
     name: str = ""
     before: Callable[[nn.Module], None] = lambda module: None
     after: Callable[[nn.Module, dict[str, float]], None] = lambda module, scalars: None
+    whole: bool = False
 
     def named(self, scalars: dict[str, float]) -> dict[str, float]:
         """As the log calls them."""
@@ -179,7 +181,9 @@ class _Fit:
                 f"a batch of {method.batch_size} cannot be shared by {self.processes.num_processes} "
                 "processes; choose a multiple with --batch."
             )
-        self.replicas = Replicas(self.module, threads_for(self.module, rows, self.device))
+        whole = any(turn.whole for turn in method.turns(0))
+        threads = 1 if whole else threads_for(self.module, rows, self.device)
+        self.replicas = Replicas(self.module, threads)
         self.board = Board(run.path) if self.processes.is_main_process else None
         self.at = Position()
 

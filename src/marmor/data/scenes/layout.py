@@ -1,7 +1,7 @@
 """The folder of i-CLEVR: pictures of growing scenes, and the JSON files that say what they show."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from torch import Tensor
 from marmor.base.errors import UserError
 from marmor.base.seeds import torch_stream
 from marmor.data.scenes.lists import read_objects, read_pictures, read_requests
-from marmor.data.scenes.making import OBJECTS, make_scenes
+from marmor.data.scenes.making import EVERY_OBJECT, OBJECTS, make_scenes
 from marmor.data.writers import whole_folder
 
 PICTURES = "iclevr"
@@ -42,7 +42,7 @@ def read_lists(folder: Path) -> SceneLists:
     return SceneLists(objects, pictures, requests)
 
 
-def draw_lists(count: int, seed: int) -> SceneLists:
+def draw_lists(count: int, seed: int, objects: Sequence[str] = OBJECTS) -> SceneLists:
     """``count`` scenes that grow from one object to three, and requests of one to three, all different
     objects, each as likely. UserError for a count below 1."""
     if count < 1:
@@ -50,7 +50,7 @@ def draw_lists(count: int, seed: int) -> SceneLists:
     stream = torch_stream(seed, "scene lists")
 
     def drawn(size: int) -> list[int]:
-        return torch.randperm(len(OBJECTS), generator=stream)[:size].tolist()
+        return torch.randperm(len(objects), generator=stream)[:size].tolist()
 
     scenes = [drawn(MOST) for _ in range(count)]
     pictures = {
@@ -59,20 +59,27 @@ def draw_lists(count: int, seed: int) -> SceneLists:
         for last in range(MOST)
     }
     requests = {name: [drawn(1 + k % MOST) for k in range(ASKED)] for name in REQUESTS}
-    return SceneLists(OBJECTS, pictures, requests)
+    return SceneLists(tuple(objects), pictures, requests)
 
 
 def write_scenes(
-    lists: SceneLists, out: Path, seed: int, side: int, watch: Callable[[float], None]
+    lists: SceneLists,
+    out: Path,
+    seed: int,
+    side: int,
+    watch: Callable[[float], None],
+    beside: Callable[[Path], None] = lambda folder: None,
 ) -> None:
     """Renders every picture of the lists into a new folder, whole or not at all.
 
+    ``beside`` may write more into the folder before it appears.
+
     Raises UserError for objects that cannot be drawn, scenes that do not fit, or a folder that is not empty.
     """
-    unknown = [name for name in lists.objects if name not in OBJECTS]
+    unknown = [name for name in lists.objects if name not in EVERY_OBJECT]
     if unknown:
         raise UserError(
-            f"{', '.join(unknown)} cannot be drawn; the objects are {', '.join(OBJECTS)}."
+            f"{', '.join(unknown)} cannot be drawn; the objects are {', '.join(EVERY_OBJECT)}."
         )
     for name in lists.pictures:
         if Path(name).name != name or Path(name).suffix != ".png" or "\0" in name:
@@ -83,13 +90,14 @@ def write_scenes(
         (folder / PICTURES).mkdir()
         drawn = _pictures(lists, seed, side, watch)
         paths = [folder / PICTURES / name for name in drawn]
-        list(pool.map(_save, drawn.values(), paths))
+        list(pool.map(save, drawn.values(), paths))
         named = {name: [lists.objects[k] for k in scene] for name, scene in lists.pictures.items()}
-        _write(folder / "objects.json", {name: k for k, name in enumerate(lists.objects)})
-        _write(folder / "train.json", named)
+        write(folder / "objects.json", {name: k for k, name in enumerate(lists.objects)})
+        write(folder / "train.json", named)
         for name, scenes in lists.requests.items():
             asked = [[lists.objects[k] for k in scene] for scene in scenes]
-            _write(folder / f"{name}.json", asked)
+            write(folder / f"{name}.json", asked)
+        beside(folder)
 
 
 def growing(pictures: dict[str, list[int]]) -> list[list[str]]:
@@ -114,7 +122,7 @@ def _pictures(
     lists: SceneLists, seed: int, side: int, watch: Callable[[float], None]
 ) -> dict[str, Tensor]:
     """By file name, uint8 (3, side, side)."""
-    ours = [OBJECTS.index(name) for name in lists.objects]
+    ours = [EVERY_OBJECT.index(name) for name in lists.objects]
     grown = growing(lists.pictures)
     scenes = [[ours[k] for k in lists.pictures[names[-1]]] for names in grown]
     lengths = [len(names) for names in grown]
@@ -122,9 +130,11 @@ def _pictures(
     return dict(zip([name for names in grown for name in names], drawn, strict=True))
 
 
-def _save(picture: Tensor, path: Path) -> None:
+def save(picture: Tensor, path: Path) -> None:
+    """uint8 (3, side, side) as PNG."""
     Image.fromarray(picture.permute(1, 2, 0).numpy()).save(path)
 
 
-def _write(path: Path, value: object) -> None:
+def write(path: Path, value: object) -> None:
+    """JSON on one line."""
     path.write_text(json.dumps(value, ensure_ascii=False) + "\n", encoding="utf-8")

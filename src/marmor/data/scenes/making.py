@@ -7,18 +7,29 @@ import torch
 from torch import Tensor
 
 from marmor.base.cores import on_cores
-from marmor.base.errors import UserError
+from marmor.base.errors import UserError, unknown_name
 from marmor.base.seeds import torch_stream
 from marmor.data.scenes.arranging import arrange
 from marmor.data.scenes.rendering import COLOURS, render
 from marmor.data.scenes.solids import SHAPES
 
-OBJECTS = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
+EVERY_OBJECT = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
+"""All that can be drawn; those of i-CLEVR come first."""
+OBJECTS = EVERY_OBJECT[: 3 * len(COLOURS)]
 """The 24 objects of i-CLEVR, in the order of its objects.json."""
 SIDE = 64
 SMALLEST_SIDE = 16
 BLOCK = 16
 """Scenes of side SIDE that are drawn together; fewer where they are larger."""
+
+
+def objects_of(shapes: str) -> tuple[str, ...]:
+    """Objects of every colour of shapes, named with commas between them; UserError for unknown shapes."""
+    wanted = [name.strip() for name in shapes.split(",")]
+    for name in wanted:
+        if name not in SHAPES:
+            raise unknown_name("shape", name, SHAPES)
+    return tuple(name for name in EVERY_OBJECT if name.split()[1] in wanted)
 
 
 def make_scenes(
@@ -28,7 +39,7 @@ def make_scenes(
     growing: Sequence[int] | None = None,
     watch: Callable[[float], None] = lambda share: None,
 ) -> Tensor:
-    """Pictures of scenes, each a list of places in OBJECTS: uint8 (N, 3, side, side).
+    """Pictures of scenes, each a list of places in EVERY_OBJECT: uint8 (N, 3, side, side).
 
     ``growing``: how many pictures of each scene, of which the last shows all its objects and each one before
     lacks the last object of the next; one picture a scene when left out. Scene k is drawn from (seed, k):

@@ -110,9 +110,8 @@ def _light_of_solids(solids: Solids, colours: Tensor, views: Views, samples: Sam
     surface = Surface(points, facing, scene, solid)
     # The table hides some of the sky from what stands on it, more of it further down.
     low = 0.55 + 0.45 * (points[:, 2] / 0.5).clamp(0, 1)
-    others = with_others(surface, solids)
-    lamp = lit(surface, others, solids, views)
-    sky = openness(surface, others, solids) * low
+    lamp = lit(surface, with_others(surface, solids, rings=True), solids, views)
+    sky = openness(surface, with_others(surface, solids), solids) * low
     coloured = _reflectances()[colours[solid]] * matt(surface, views, lamp, sky)[:, None]
     return coloured + gloss(surface, views, direction, lamp, sky)[:, None]
 

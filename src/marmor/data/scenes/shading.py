@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from marmor.data.scenes.camera import Views
-from marmor.data.scenes.solids import MISSED, Solids, meet
+from marmor.data.scenes.solids import MISSED, RING, Solids, meet
 
 LAMP_POINTS, LAMP_RADIUS = 12, 1.1
 """Shadows are as many hard ones, from points on a disc, added."""
@@ -18,6 +18,8 @@ LAMP = 99.0
 SOFT_LIGHTS = ((0.28, (0.8, -0.5, 0.5)), (0.25, (-0.2, 0.9, 0.6)))
 """Strength and direction; they cast no shadows."""
 SKY = 0.30
+HIDES, RING_HIDES = 0.9, 0.6
+"""Of the sky behind the ball that stands for a solid; from within a ring's hole 0.4 of it are seen."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,21 @@ class Others(NamedTuple):
     solid: Tensor
 
 
-def with_others(surface: Surface, solids: Solids) -> Others:
-    """Every point with every other solid of its scene: places of both."""
+def with_others(surface: Surface, solids: Solids, rings: bool = False) -> Others:
+    """Every point with every other solid of its scene: places of both.
+
+    ``rings``: those of a ring with itself too, since it alone can stand in its own light.
+    """
     counts = torch.bincount(solids.scene, minlength=int(surface.scene.max()) + 1)
     first = counts.cumsum(0) - counts
     among = torch.arange(int(counts.max())) < counts.index_select(0, surface.scene)[:, None]
     point, number = among.nonzero().unbind(1)
     other = first.index_select(0, surface.scene.index_select(0, point)) + number
-    foreign = (other != surface.solid.index_select(0, point)).nonzero().flatten()
-    return Others(point.index_select(0, foreign), other.index_select(0, foreign))
+    foreign = other != surface.solid.index_select(0, point)
+    if rings:
+        foreign |= solids.shape.index_select(0, other) == RING
+    chosen = foreign.nonzero().flatten()
+    return Others(point.index_select(0, chosen), other.index_select(0, chosen))
 
 
 def lit(surface: Surface, others: Others, solids: Solids, views: Views) -> Tensor:
@@ -74,7 +82,8 @@ def openness(surface: Surface, others: Others, solids: Solids) -> Tensor:
     far = apart.norm(dim=1).clamp(min=1e-3)
     cosine = (surface.facing.index_select(0, point) * apart).sum(1) / far
     hidden = cosine.clamp(min=0) * (solids.size.index_select(0, other) / far).clamp(max=1) ** 2
-    logs = torch.zeros(len(surface.points)).index_add_(0, point, torch.log1p(-0.9 * hidden))
+    share = torch.where(solids.shape == RING, RING_HIDES, HIDES).index_select(0, other)
+    logs = torch.zeros(len(surface.points)).index_add_(0, point, torch.log1p(-share * hidden))
     return logs.exp()
 
 

@@ -1,0 +1,106 @@
+"""Scenes with sentences that say what they show, and kinds of objects kept out of them.
+
+What is kept out can be learned later, or asked for by words alone: UNSEEN are colours and shapes that
+training knows apart and never together; NEW are shapes that it does not know at all.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from marmor.base.errors import UserError
+from marmor.base.seeds import derive, torch_stream
+from marmor.data.scenes.layout import MOST, SceneLists, save, write, write_scenes
+from marmor.data.scenes.making import EVERY_OBJECT, OBJECTS, make_scenes
+
+FILE = "captions.json"
+"""File name of every picture → the sentences that say what it shows."""
+
+UNSEEN = ("cyan cube", "purple sphere", "yellow sphere", "red cylinder")
+NEW = EVERY_OBJECT[len(OBJECTS) :]
+SEEN = tuple(name for name in OBJECTS if name not in UNSEEN)
+
+WORDINGS = (
+    "{}",
+    "a photo of {}",
+    "a picture of {}",
+    "a bright photo of {}",
+    "a dark photo of {}",
+    "a photo of {} up close",
+    "a rendering of {}",
+    "a scene with {}",
+    "{} on a table",
+    "NUMBER, {}",
+)
+"""NUMBER is "one object", "two objects" and so on. Half of the sentences end with a full stop."""
+ARTICLES = ("a", "a", "a", "a", "a", "the", "one", "a small")
+"""One is drawn for each caption; most often the plain one."""
+NUMBERS = ("one object", "two objects", "three objects")
+PAIRS = ("{} and {}", "{} next to {}", "{} beside {}")
+TRIPLES = ("{}, {} and {}", "{} and {} and {}", "{} next to {} and {}")
+CAPTIONS = 8
+"""Sentences drawn for a picture."""
+
+
+def caption(names: list[str], stream: torch.Generator) -> str:
+    """A sentence that names one to three objects, in any order and one of several wordings."""
+
+    def drawn(choices: tuple[str, ...]) -> str:
+        return choices[int(torch.randint(len(choices), (1,), generator=stream))]
+
+    article, wording = drawn(ARTICLES), drawn(WORDINGS)
+    order = torch.randperm(len(names), generator=stream).tolist()
+    things = [f"{article} {names[k]}" for k in order]
+    joined = ("{}",) if len(things) == 1 else PAIRS if len(things) == 2 else TRIPLES
+    listed = drawn(joined).format(*things)
+    said = wording.replace("NUMBER", NUMBERS[len(things) - 1]).format(listed)
+    return said + drawn(("", "."))
+
+
+def draw_captioned(count: int, seed: int) -> tuple[SceneLists, dict[str, list[str]]]:
+    """Scenes of one to three objects of SEEN, each number as likely, and CAPTIONS sentences each.
+
+    Scene k is drawn from (seed, k): it does not depend on how many there are. The objects listed are those
+    that can be drawn. Raises UserError for a count below 1.
+    """
+    if count < 1:
+        raise UserError(f"{count} scenes cannot be made; ask for 1 or more.")
+    pictures: dict[str, list[int]] = {}
+    captions: dict[str, list[str]] = {}
+    for number in range(count):
+        stream = torch_stream(seed, "captioned scenes", number)
+        size = int(torch.randint(1, MOST + 1, (1,), generator=stream))
+        chosen = [SEEN[k] for k in torch.randperm(len(SEEN), generator=stream)[:size].tolist()]
+        name = f"{number:06d}.png"
+        pictures[name] = [EVERY_OBJECT.index(each) for each in chosen]
+        captions[name] = [caption(chosen, stream) for _ in range(CAPTIONS)]
+    return SceneLists(EVERY_OBJECT, pictures, {}), captions
+
+
+def write_captioned(
+    count: int, each: int, out: Path, seed: int, side: int, watch: Callable[[float], None]
+) -> None:
+    """A new folder in i-CLEVR's layout with captions.json, and beside it what training never sees.
+
+    ``unseen`` and ``new`` hold a folder for each object of UNSEEN and NEW with ``each`` pictures of it alone;
+    id2label.json names the objects of i-CLEVR. Raises UserError as
+    ``draw_captioned`` and ``write_scenes`` do.
+    """
+    if each < 1:
+        raise UserError(f"{each} pictures of an object cannot be made; ask for 1 or more.")
+    lists, captions = draw_captioned(count, seed)
+
+    def beside(folder: Path) -> None:
+        write(folder / FILE, captions)
+        write(folder / "id2label.json", {str(k): name for k, name in enumerate(OBJECTS)})
+        for part, objects in (("unseen", UNSEEN), ("new", NEW)):
+            scenes = [[EVERY_OBJECT.index(name)] for name in objects for _ in range(each)]
+            pictures = make_scenes(scenes, derive(seed, part), side).unflatten(0, (-1, each))
+            for name, shown in zip(objects, pictures, strict=True):
+                place = folder / part / name.replace(" ", "_")
+                place.mkdir(parents=True)
+                for number, picture in enumerate(shown):
+                    save(picture, place / f"{place.name}_{number:03d}.png")
+
+    write_scenes(lists, out, seed, side, watch, beside)

@@ -1,0 +1,179 @@
+"""The parts of a small text-to-image pipeline, made from nothing, and the folder that they are kept in."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from marmor.base.errors import UserError
+from marmor.data.writers import whole_folder
+from marmor.language import (
+    INSTALL,
+    ClipSizes,
+    load_hub_clip,
+    quiet,
+    save_tokenizer,
+    text_config,
+)
+
+LATENT_CHANNELS = 4
+
+
+@dataclass(frozen=True)
+class PipelineSizes:
+    """How large a pipeline is.
+
+    Args:
+        coder: channels of the autoencoder at full size, half and so on, down to the size of latents.
+        unet: channels of the U-Net at the size of latents, half and so on.
+        layers: residual blocks of the U-Net at each size.
+        groups: of GroupNorm everywhere.
+        text: width and layers of the text encoder, where it is not a CLIP's.
+        context: tokens of a prompt, start and end among them.
+    """
+
+    coder: tuple[int, ...] = (16, 32, 64)
+    unet: tuple[int, ...] = (64, 128)
+    layers: int = 1
+    groups: int = 8
+    text: tuple[int, int] = (128, 3)
+    context: int = 32
+
+    @property
+    def shrinks(self) -> int:
+        """How many pixels along a side one latent stands for."""
+        return 2 ** (len(self.coder) - 1)
+
+
+class Words(NamedTuple):
+    """What reads prompts: a CLIPTokenizer and a CLIPTextModel."""
+
+    tokenizer: Any
+    encoder: Any
+
+
+def require_diffusers() -> None:
+    """UserError where diffusers or transformers is not installed."""
+    try:
+        import diffusers  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError:
+        raise UserError(
+            f"a text-to-image pipeline is made with diffusers and transformers; {INSTALL}"
+        ) from None
+
+
+def autoencoder(sizes: PipelineSizes, side: int) -> Any:
+    """An AutoencoderKL for pictures of ``side`` pixels."""
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+    count = len(sizes.coder)
+    return AutoencoderKL(
+        block_out_channels=sizes.coder,
+        down_block_types=("DownEncoderBlock2D",) * count,
+        up_block_types=("UpDecoderBlock2D",) * count,
+        latent_channels=LATENT_CHANNELS,
+        norm_num_groups=sizes.groups,
+        sample_size=side,
+        mid_block_add_attention=False,
+        force_upcast=False,
+    )
+
+
+def unet(sizes: PipelineSizes, side: int, width: int) -> Any:
+    """A UNet2DConditionModel for pictures of ``side`` pixels, as latents, and words of ``width``."""
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+    count = len(sizes.unet)
+    return UNet2DConditionModel(
+        sample_size=side // sizes.shrinks,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        block_out_channels=sizes.unet,
+        down_block_types=("CrossAttnDownBlock2D",) * count,
+        up_block_types=("CrossAttnUpBlock2D",) * count,
+        layers_per_block=sizes.layers,
+        norm_num_groups=sizes.groups,
+        cross_attention_dim=width,
+        attention_head_dim=4,  # heads; diffusers' name is kept for the sake of old checkpoints
+    )
+
+
+def new_words(tokenizer: Any, sizes: PipelineSizes) -> Words:
+    """A text encoder that has read nothing yet."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    asked = ClipSizes(text=sizes.text, space=sizes.text[0], context=sizes.context)
+    return Words(tokenizer, CLIPTextModel(CLIPTextConfig(**text_config(tokenizer, asked))))
+
+
+def words_of_clip(folder: Path) -> Words:
+    """Tokenizer and text encoder of a CLIP of transformers, or of a run of `marmor train tiny-clip`.
+
+    Raises UserError for what is neither, and for a SigLIP, whose text encoder no such pipeline has.
+    """
+    from transformers import CLIPModel, CLIPTextModel
+
+    inner = folder / "clip"
+    clip = load_hub_clip(inner if inner.is_dir() else folder)
+    if not isinstance(clip.model, CLIPModel):
+        raise UserError(f"{folder} holds no CLIP; name one, or a run of `marmor train tiny-clip`.")
+    encoder = CLIPTextModel(clip.model.config.text_config)
+    # What lies above the last state, the projection into CLIP's space, no prompt needs.
+    encoder.load_state_dict(clip.model.text_model.state_dict())
+    clip.tokenizer.model_max_length = clip.facts.context
+    return Words(clip.tokenizer, encoder)
+
+
+def sampling_scheduler() -> Any:
+    """DPM-Solver++ (Lu et al. 2022) for velocities, on DDPM's linear schedule, from its very last step."""
+    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+
+    return DPMSolverMultistepScheduler(
+        beta_start=1e-4,
+        beta_end=0.02,
+        beta_schedule="linear",
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        steps_offset=1,  # without effect here; diffusers warns of pipelines without it
+    )
+
+
+def pipeline_of(words: Words, network: Any, coder: Any) -> Any:
+    """A StableDiffusionPipeline without a safety checker."""
+    from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import (
+        StableDiffusionPipeline,
+    )
+
+    with quiet():
+        pipeline = StableDiffusionPipeline(
+            vae=coder,
+            text_encoder=words.encoder,
+            tokenizer=words.tokenizer,
+            unet=network,
+            scheduler=sampling_scheduler(),
+            safety_checker=None,  # type: ignore[arg-type]
+            feature_extractor=None,  # type: ignore[arg-type]
+            requires_safety_checker=False,
+        )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def save_pipeline(pipeline: Any, folder: Path) -> None:
+    """A folder as diffusers saves it, whole or not at all, in place of one that is there."""
+    for part in (pipeline.text_encoder, pipeline.unet, pipeline.vae):
+        _plain_memory(part)
+    shutil.rmtree(folder, ignore_errors=True)
+    with whole_folder(folder) as place, quiet():
+        pipeline.save_pretrained(place)
+        save_tokenizer(pipeline.tokenizer, place / "tokenizer")
+
+
+def _plain_memory(module: nn.Module) -> None:
+    """Weights in the order of memory that files have."""
+    for parameter in module.parameters():
+        parameter.data = parameter.data.contiguous(memory_format=torch.contiguous_format)

@@ -1,0 +1,138 @@
+"""Captioned scenes: sentences that name what pictures show, and objects that none of them shows."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from marmor.base.errors import UserError
+from marmor.base.seeds import torch_stream
+from marmor.data import captioned, captioned_scenes, read, read_captioned, read_scenes
+from marmor.data.imageset import ImageSet
+from marmor.data.scenes import EVERY_OBJECT, NEW, SEEN, UNSEEN, write_captioned
+from marmor.data.scenes.captions import CAPTIONS, caption, draw_captioned
+
+
+def named(sentence: str) -> set[str]:
+    """The objects that a sentence names."""
+    plain = sentence.replace(",", "")
+    return {name for name in EVERY_OBJECT if name in plain}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("captioned") / "scenes"
+    write_captioned(12, 2, path, seed=0, side=16, watch=lambda share: None)
+    return path
+
+
+def test_sentences_name_the_objects_of_their_pictures_and_no_others() -> None:
+    lists, captions = draw_captioned(300, seed=0)
+    assert lists.pictures.keys() == captions.keys()
+    for name, scene in lists.pictures.items():
+        shown = {EVERY_OBJECT[k] for k in scene}
+        assert len(captions[name]) == CAPTIONS
+        assert all(named(sentence) == shown for sentence in captions[name])
+    assert {len(scene) for scene in lists.pictures.values()} == {1, 2, 3}
+
+
+def test_what_is_kept_out_is_never_shown_and_the_rest_is() -> None:
+    lists, _ = draw_captioned(300, seed=1)
+    shown = {EVERY_OBJECT[k] for scene in lists.pictures.values() for k in scene}
+    assert shown == set(SEEN)
+    assert not shown & {*UNSEEN, *NEW}
+    # Of what is kept out each colour and each shape is seen, in other company.
+    words = {word for name in SEEN for word in name.split()}
+    assert {word for name in UNSEEN for word in name.split()} <= words
+
+
+def test_a_scene_depends_on_the_seed_and_its_number_alone() -> None:
+    lists, captions = draw_captioned(20, seed=0)
+    fewer, said = draw_captioned(5, seed=0)
+    assert list(lists.pictures.items())[:5] == list(fewer.pictures.items())
+    assert list(captions.items())[:5] == list(said.items())
+    assert draw_captioned(5, seed=1)[1] != said
+
+
+def test_the_order_of_objects_is_any() -> None:
+    stream = torch_stream(0, "order")
+    found = {caption(["red cube", "blue sphere"], stream).index("red") for _ in range(30)}
+    first = {caption(["red cube", "blue sphere"], stream).find("blue") for _ in range(30)}
+    assert min(found) < 5
+    assert min(first) < 5
+
+
+def test_rendered_and_written_scenes_are_the_same(folder: Path) -> None:
+    written, rendered = read_captioned(folder, None), captioned_scenes(12, 0, 16)
+    assert torch.equal(written.images.images, rendered.images.images)
+    assert written.sentences == rendered.sentences
+    assert torch.equal(written.captions, rendered.captions)
+    assert torch.equal(written.meanings, rendered.meanings)
+
+
+def test_pictures_of_the_same_objects_mean_the_same() -> None:
+    data = captioned_scenes(40, 0, 16)
+    lists, _ = draw_captioned(40, 0)
+    sets = [frozenset(scene) for scene in lists.pictures.values()]
+    same = torch.tensor([[a == b for b in sets] for a in sets])
+    assert same.sum() > 40  # some come twice
+    assert torch.equal(data.meanings[:, None] == data.meanings, same)
+
+
+def test_what_was_kept_out_lies_beside(folder: Path) -> None:
+    for part, objects in (("unseen", UNSEEN), ("new", NEW)):
+        images = read(str(folder / part), "test")
+        assert images.class_names == tuple(sorted(name.replace(" ", "_") for name in objects))
+        assert len(images) == 2 * len(objects)
+    assert len(json.loads((folder / "id2label.json").read_text())) == 24
+    assert len(read_scenes(folder, None)) == 12
+
+
+def test_captions_come_again_where_a_picture_has_fewer() -> None:
+    images = ImageSet(torch.zeros(2, 3, 16, 16, dtype=torch.uint8))
+    data = captioned(images, [["a", "b", "c"], ["d"]], ["x", "x"])
+    assert data.sentences == ("a", "b", "c", "d")
+    assert data.captions.tolist() == [[0, 1, 2], [3, 3, 3]]
+    assert data.meanings.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("captions", "told"),
+    [
+        (["a red cube"], "captions by picture"),
+        ({"a.png": ["one"]}, "no captions of b.png"),
+        ({"a.png": ["one"], "b.png": []}, "no captions of b.png"),
+        ({"a.png": ["one"], "b.png": "two"}, "no captions of b.png"),
+        ({"a.png": ["one"], "b.png": [""]}, "no captions of b.png"),
+    ],
+)
+def test_wrong_captions_are_told(captions: object, told: str, tmp_path: Path, tile) -> None:
+    for name in ("a", "b"):
+        tile.save(tmp_path / f"{name}.png")
+    (tmp_path / "captions.json").write_text(json.dumps(captions))
+    with pytest.raises(UserError, match=told):
+        read_captioned(tmp_path, None)
+
+
+def test_without_objects_the_same_captions_mean_the_same(tmp_path: Path, tile) -> None:
+    for name in ("a", "b", "c"):
+        tile.save(tmp_path / f"{name}.png")
+    said = {"a.png": ["one", "two"], "b.png": ["two", "one"], "c.png": ["one"]}
+    (tmp_path / "captions.json").write_text(json.dumps(said))
+    first, second, third = read_captioned(tmp_path, None).meanings.tolist()
+    assert first == second != third
+
+
+def test_numbers_that_cannot_be_are_told(tmp_path: Path) -> None:
+    for count, each in ((0, 1), (1, 0)):
+        with pytest.raises(UserError, match="ask for 1 or more"):
+            write_captioned(count, each, tmp_path / "out", 0, 16, lambda share: None)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def tile():
+    from PIL import Image
+
+    return Image.new("RGB", (16, 16), (9, 90, 200))

@@ -1,0 +1,191 @@
+"""`marmor train tiny-text-to-image` on a few small pictures."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from marmor.base.errors import UserError
+from marmor.cli import main
+from marmor.data.scenes import write_captioned
+from marmor.language import ClipSizes
+from marmor.recipes import tiny_clip, tiny_text_to_image
+from marmor.recipes.captioned_data import load_pictures
+from marmor.recipes.text_to_image import load_pipeline
+from marmor.recipes.tiny_autoencoder import Coding, code, there_and_back
+from marmor.recipes.tiny_parts import PipelineSizes, words_of_clip
+from marmor.recipes.tiny_text_to_image import TextToImage, TinyTextToImageSettings, train
+from marmor.training import RunFolder, load_weights
+
+pytest.importorskip("diffusers")
+
+TINY = PipelineSizes(coder=(8, 8), unet=(16, 16), groups=4, text=(32, 1))
+Settings = Callable[..., TinyTextToImageSettings]
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("captioned") / "scenes"
+    write_captioned(12, 1, path, seed=0, side=16, watch=lambda share: None)
+    return path
+
+
+@pytest.fixture
+def settings(scenes: Path, tmp_path: Path, monkeypatch) -> Settings:
+    monkeypatch.setattr(tiny_text_to_image, "SHEET_STEPS", 2)
+    plain = TinyTextToImageSettings(
+        data=str(scenes), run=tmp_path / "run", steps=3, batch=4, precision="fp32"
+    )
+    return lambda **changes: replace(plain, **changes)
+
+
+@pytest.fixture
+def trained(settings: Settings) -> Path:
+    return train(settings(), TINY).path
+
+
+def weights(pipeline: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(pipeline)): p.read_bytes() for p in pipeline.rglob("*.safetensors")}
+
+
+def test_the_folder_is_read_by_diffusers_and_gives_the_same(trained: Path, draw) -> None:
+    pipeline = load_pipeline(trained / "pipeline")
+    assert pipeline.safety_checker is None
+    assert pipeline.config.requires_safety_checker is False
+    kept = RunFolder.open(trained).average_weights()
+    for part in ("unet", "text_encoder"):
+        own = getattr(pipeline, part).state_dict()
+        assert all(torch.equal(kept[f"{part}.{name}"], own[name]) for name in own)
+    folder = RunFolder(trained / "autoencoder").checkpoints.latest()
+    assert folder is not None
+    coder = load_weights(folder / "average.safetensors")
+    assert all(torch.equal(coder[k], v) for k, v in pipeline.vae.state_dict().items())
+    images = draw(pipeline, "a red cube")
+    assert images.shape == (3, 16, 16)
+    again = load_pipeline(trained / "pipeline")
+    assert torch.equal(draw(again, "a red cube"), images)
+    assert not torch.equal(draw(again, "a blue sphere next to a gray cube"), images)
+    assert (trained / "figures" / "prompts.png").is_file()
+    assert (trained / "figures" / "autoencoder.png").is_file()
+    told = json.loads((trained / "summary.json").read_text())
+    assert told["autoencoder.psnr"] > 0
+    assert len(told["prompts"]) == 8
+
+
+def test_scaled_latents_have_unit_variance(trained: Path, settings: Settings) -> None:
+    pipeline = load_pipeline(trained / "pipeline")
+    mean, deviation = code(pipeline.vae, load_pictures(settings(), 0).seen.images)
+    spread = torch.randn(mean.shape, generator=torch.Generator().manual_seed(0))
+    latents = (mean + deviation * spread) * pipeline.vae.config.scaling_factor
+    assert latents.var().item() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("method", [Coding, TextToImage])
+def test_an_interrupted_run_goes_on_bit_for_bit(
+    method: type, trained: Path, settings: Settings, tmp_path: Path, interrupted
+) -> None:
+    stopped = tmp_path / "stopped"
+    with interrupted(method, 1), pytest.raises(KeyboardInterrupt):
+        train(settings(run=stopped), TINY)
+    assert not (stopped / "pipeline").exists()
+    main(["resume", str(stopped)])
+    assert weights(stopped / "pipeline") == weights(trained / "pipeline")
+    assert (stopped / "figures" / "prompts.png").read_bytes() == (
+        trained / "figures" / "prompts.png"
+    ).read_bytes()
+
+
+def test_personalization_takes_the_pipeline(trained: Path, scenes: Path, tmp_path: Path) -> None:
+    words = ["--concept", f"<new1>={scenes / 'new' / 'red_cone'}", "--word", "object"]
+    where = ["--pipeline", str(trained / "pipeline"), "--run", str(tmp_path / "words")]
+    main(["personalize", "textual-inversion", *where, *words, "--steps", "1"])
+    assert (tmp_path / "words" / "embeddings" / "new1").is_dir()
+
+
+def test_a_clips_words_are_taken_up_and_trained_on(settings: Settings, tmp_path: Path) -> None:
+    sizes = ClipSizes(vision=(32, 1), text=(32, 2), space=16, patches=4, context=24)
+    wishes = tiny_clip.TinyClipSettings(
+        data=settings().data, run=tmp_path / "clip", steps=1, batch=4, precision="fp32"
+    )
+    clip = tiny_clip.train(wishes, sizes).path
+    words, again = words_of_clip(clip), words_of_clip(clip / "clip")
+    before = words.encoder.state_dict()
+    assert all(torch.equal(v, before[k]) for k, v in again.encoder.state_dict().items())
+    run = train(settings(clip=clip, steps=1), TINY).path
+    pipeline = load_pipeline(run / "pipeline")
+    assert pipeline.tokenizer.model_max_length == 24
+    assert (
+        pipeline.tokenizer("a red cube")["input_ids"] == words.tokenizer("a red cube")["input_ids"]
+    )
+    after = pipeline.text_encoder.state_dict()
+    assert after.keys() == before.keys()
+    apart = [(after[k] - before[k]).abs().max().item() for k in before]
+    assert 0 < max(apart) < 0.1
+
+
+def test_a_step_is_drawn_anew_and_leaves_some_captions_out(settings: Settings) -> None:
+    data = load_pictures(settings(), 0).seen
+    words = tiny_text_to_image._words(settings(), TINY, data)
+    latents = torch.zeros(12, 4, 8, 8), torch.ones(12, 4, 8, 8)
+    method = TextToImage(data, latents, words, TINY, batch=120, seed=0)
+    batch, again, later = method.draw(0), method.draw(0), method.draw(1)
+    assert all(torch.equal(batch[name], again[name]) for name in batch)
+    assert not torch.equal(batch["noise"], later["noise"])
+    assert not torch.equal(batch["noise"], batch["latents"])
+    silent = (batch["tokens"] == method.nothing).all(1)
+    assert 2 <= silent.sum() <= 30
+    assert method.nothing.tolist()[1:] == [words.tokenizer.eos_token_id] * 31
+    assert batch["steps"].max() > 900
+    asked = words.tokenizer(["a red cube"], padding="max_length", return_tensors="pt")
+    assert asked["input_ids"].shape == (1, 32)
+
+
+def test_both_losses_fall(settings: Settings) -> None:
+    data = load_pictures(settings(), 0).seen
+    coding = Coding(data.images, TINY, 0)
+    words = tiny_text_to_image._words(settings(), TINY, data)
+    latents = torch.randn(12, 4, 8, 8), torch.zeros(12, 4, 8, 8)
+    for method in (coding, TextToImage(data, latents, words, TINY, batch=8, seed=0)):
+        fixed = method.draw(0)
+        losses = []
+        for _ in range(12):
+            method.module.zero_grad()
+            loss = method.turn.loss(method.module, fixed)["loss"]
+            loss.backward()
+            method.turn.optimizers.parts[0].step()
+            losses.append(loss.item())
+        assert losses[-1] < 0.9 * losses[0]
+    back = there_and_back(coding.module, data.images.images[:2])
+    assert back.shape == (2, 3, 16, 16)
+    assert back.abs().max() <= 1
+
+
+WRONG = [
+    ({"batch": 0}, "--batch must be at least 1"),
+    ({"minutes": 1.0}, "one unit"),
+    ({"data": "nowhere"}, "does not exist"),
+    ({"clip": Path("nowhere")}, "does not exist"),
+]
+
+
+@pytest.mark.parametrize(("changes", "wrong"), WRONG)
+def test_wishes_that_cannot_be_are_one_sentence(changes, wrong, settings: Settings) -> None:
+    asked = settings(**changes)
+    with pytest.raises(UserError, match=wrong):
+        train(asked, TINY)
+    assert not asked.run.exists()
+
+
+def test_no_clip_is_told(settings: Settings, tiny_siglip: Path) -> None:
+    with pytest.raises(UserError, match="holds no CLIP"):
+        train(settings(clip=tiny_siglip), TINY)
+
+
+def test_minutes_are_shared_between_the_two() -> None:
+    asked = TinyTextToImageSettings(minutes=10.0)
+    assert asked.budget(0.2).minutes == pytest.approx(2)
+    assert TinyTextToImageSettings(steps=7).budget(0.2).steps == 7
+    assert TinyTextToImageSettings().budget(1.0).minutes == 65
