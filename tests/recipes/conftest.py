@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from marmor.cli import main
 from marmor.data import ImageSet, write_splits
@@ -92,3 +93,15 @@ def tiny_scene_model(
     words = ["--size", "16", "--steps", "6", "--batch", "4", "--judge", str(tiny_scene_judge)]
     main(["train", "iclevr", "--data", str(tiny_scenes), "--run", str(path), *words])
     return path
+
+
+@pytest.fixture
+def concepts(tmp_path: Path) -> tuple[str, ...]:
+    """Two new words with three photos each, one red and one blue thing."""
+    for name, colour in (("one", (200, 30, 30)), ("two", (30, 30, 200))):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            image = Image.new("RGB", (24, 20), colour)
+            image.putpixel((number, number), (255, 255, 255))
+            image.save(tmp_path / name / f"{number}.png")
+    return f"<new1>={tmp_path / 'one'}", f"<new2>={tmp_path / 'two'}"
