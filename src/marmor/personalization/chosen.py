@@ -42,7 +42,12 @@ class ChosenWeights(nn.Module):
 
 @torch.no_grad()
 def put_in(network: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Puts weights into a network by their names there; KeyError and RuntimeError where they do not fit."""
+    """Puts weights into a network by their names there; ValueError where one does not fit, and nothing changes."""
     own = dict(network.named_parameters())
+    for name, values in weights.items():
+        if name not in own:
+            raise ValueError(f"it has no {name}")
+        if own[name].shape != values.shape:
+            raise ValueError(f"its {name} is {tuple(own[name].shape)}, not {tuple(values.shape)}")
     for name, values in weights.items():
         own[name].copy_(values)

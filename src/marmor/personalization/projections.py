@@ -93,5 +93,6 @@ def _untrained(values: object) -> bool:
 
 def _kept_name(name: str) -> str:
     """….attn2.to_k.weight → ….attn2.processor.to_k_custom_diffusion.weight, and to_out.0 likewise."""
-    layer, part, rest = re.fullmatch(r"(.+)\.(to_\w+)((?:\.0)?\.\w+)", name).groups()  # type: ignore
-    return f"{layer}.processor.{part}_{MARK}{rest}"
+    layer, _, projection = name.rpartition(".to_")
+    part, _, rest = projection.partition(".")
+    return f"{layer}.processor.to_{part}_{MARK}.{rest}"

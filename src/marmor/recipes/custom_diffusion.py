@@ -41,14 +41,14 @@ class CustomSettings(ConceptWishes):
         word: what kind of thing each concept is, a word of the pipeline: the vectors start there, and
             pictures of that kind are the prior; one for all, or one a concept.
         run: the run folder to write.
-        rate: learning rate of the projections; 8e-5 is the paper's, small pipelines bear more.
+        rate: learning rate of the projections; 8e-5 is the paper's, for Stable Diffusion.
         prior: a folder of pictures of the concept's kind, one for all, or one a concept; drawn by the
             pipeline itself when left out.
         prior_prompt: what they are called, with {} where the word goes; several take turns. The sentences of
             training when left out.
         prior_count: pictures to draw for each concept; 200 is the paper's.
         prior_steps: the sampler's steps for each of them.
-        prior_weight: of their error beside that of the photos; 1 is the paper's, 0 does without.
+        prior_weight: of their error beside that of the photos; 1 as in the published code, 0 does without.
     """
 
     word: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ from marmor.base.files import write_json
 from marmor.base.progress import console, progress_bar
 from marmor.personalization import (
     Constraints,
+    Merged,
     add_placeholder,
     caption_features,
     constrain,
@@ -85,7 +86,10 @@ def merge_runs(
         regular = caption_features(pipeline.tokenizer, pipeline.text_encoder, ordinary, bar)
     inputs = _inputs(pipeline, parts, prompts)
     constraints = constrain(regular, torch.cat([rows for each in inputs for rows in each]))
-    weights, residuals = _merged(pipeline.unet, names, parts, inputs, constraints)
+    layers = _merged(pipeline.unet, names, parts, inputs, constraints)
+    summary = _summary(pipeline.unet, parts, constraints, layers, regular) | {
+        "captions": len(ordinary)
+    }
     words = {name: vectors for part in parts for name, vectors in part.words.items()}
     config = {
         "asked": {
@@ -97,8 +101,8 @@ def merge_runs(
     }
     made = RunFolder.create(out, RECIPE, config)
     write_words(made, words)
+    weights = {name: layer.weight for name, layer in layers.items()}
     write_projections(out / PROJECTIONS, pipeline.unet, weights)
-    summary = _summary(constraints, residuals, len(ordinary), parts)
     write_json(out / "summary.json", summary)
     _tell(summary)
     return made
@@ -191,37 +195,53 @@ def _merged(
     parts: Sequence[Part],
     inputs: Sequence[Sequence[Tensor]],
     constraints: Constraints,
-) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """Merged weights and residuals by name."""
+) -> dict[str, Merged]:
+    """Merged projections by name."""
     own = dict(unet.named_parameters())
-    weights, residuals = {}, {}
+    found = {}
     for name in names:
         values = [
             rows.double() @ part.weights.get(name, own[name]).double().T
             for part, each in zip(parts, inputs, strict=True)
             for rows in each
         ]
-        found = merge(own[name].detach(), torch.cat(values), constraints)
-        weights[name], residuals[name] = found.weight, found.residual
-    return weights, residuals
+        found[name] = merge(own[name].detach(), torch.cat(values), constraints)
+    return found
+
+
+def _share_moved(before: Tensor, after: Tensor, features: Tensor) -> float:
+    """How far answers to features (N, D) moved, as a share of the answers; weights (O, D)."""
+    said, now = (features.double() @ weight.detach().double().T for weight in (before, after))
+    return ((now - said).norm() / said.norm()).item()
 
 
 def _summary(
-    constraints: Constraints, residuals: dict[str, float], captions: int, parts: Sequence[Part]
+    unet: Any,
+    parts: Sequence[Part],
+    constraints: Constraints,
+    layers: dict[str, Merged],
+    regular: Tensor,
 ) -> dict[str, Any]:
-    worst = max(residuals, key=lambda name: residuals[name])
+    own = dict(unet.named_parameters())
     return {
         "words": {
             name: {"run": str(part.run.path.resolve()), "vectors": len(vectors)}
             for part in parts
             for name, vectors in part.words.items()
         },
-        "captions": captions,
         "constraints": len(constraints.inputs),
         "rank": constraints.rank,
         "ridge": constraints.ridge,
-        "residual": {"largest": residuals[worst], "where": worst, "by_layer": residuals},
+        "residual": _largest({name: layer.residual for name, layer in layers.items()}),
+        "moved": _largest(
+            {name: _share_moved(own[name], layer.weight, regular) for name, layer in layers.items()}
+        ),
     }
+
+
+def _largest(by_layer: dict[str, float]) -> dict[str, Any]:
+    where = max(by_layer, key=lambda name: by_layer[name])
+    return {"largest": by_layer[where], "where": where, "by_layer": by_layer}
 
 
 def _tell(summary: dict[str, Any]) -> None:
@@ -229,7 +249,8 @@ def _tell(summary: dict[str, Any]) -> None:
     console.print(
         f"merged {', '.join(summary['words'])}: {summary['constraints']} constraints of rank "
         f"{summary['rank']}, {summary['captions']} captions, ridge {summary['ridge']:.2g}, largest "
-        f"residual {residual['largest']:.2g} ({residual['where']})"
+        f"residual {residual['largest']:.2g}; answers to the captions moved by up to "
+        f"{100 * summary['moved']['largest']:.2g} %"
     )
     if residual["largest"] > MET:
         console.print(

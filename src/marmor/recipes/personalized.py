@@ -68,9 +68,9 @@ def add_projections(pipeline: Any, file: Path) -> None:
     """Puts a file's weights in the place of the U-Net's own; UserError where they do not fit."""
     try:
         put_in(pipeline.unet, read_projections(file))
-    except (KeyError, RuntimeError) as error:
+    except ValueError as error:
         raise UserError(
-            f"{file} was made for another U-Net than this pipeline's: {reason(error)}."
+            f"{file} was made for another U-Net than the pipeline's: {error}."
         ) from error
 
 

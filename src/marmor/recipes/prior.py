@@ -1,7 +1,7 @@
 """Pictures of a concept's kind, which keep a pipeline from forgetting it: drawn by itself, or given.
 
-Kumari et al. 2023, section 3.2: 200 of them for each concept, with weight 1. There they are photographs with
-captions; here the pipeline draws them, as Ruiz et al. 2023 do, where none are given.
+Kumari et al. 2023, section 3.2: 200 of them for each concept. There they are photographs with captions;
+here the pipeline draws them, as Ruiz et al. 2023 do, where none are given.
 """
 
 from collections.abc import Sequence
