@@ -100,7 +100,12 @@ def test_files_that_do_not_fit_are_one_sentence(
     with pytest.raises(UserError, match="cannot be read by diffusers"):
         bring_in([loose], pipeline_folder, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    write_embedding(loose / "wide.bin", "<..>", normal(1, 32, seed=0))
+    with pytest.raises(UserError, match="outside its folder"):
+        bring_in([loose], pipeline_folder, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
     write_embedding(loose / "wide.bin", "style", normal(1, 32, seed=0))
+    write_embedding(loose / "other.bin", "<flora>", normal(1, 32, seed=1))
     run = bring_in([loose], pipeline_folder, tmp_path / "run")
     assert "is called '<style>' here" in capsys.readouterr().out
-    assert list(read_words(run)) == ["<style>"]
+    assert set(read_words(run)) == {"<flora>", "<style>"}

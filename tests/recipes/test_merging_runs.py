@@ -103,7 +103,7 @@ def test_ordinary_captions_are_answered_more_as_before_than_a_single_run_does(
     for name, weight in merged.items():
         before, after = (states @ w.detach().double().T for w in (own[name], weight))
         share = (after - before).norm() / before.norm()
-        assert summary["moved"]["by_layer"][name] == pytest.approx(share.item(), rel=1e-3)
+        assert summary["moved"]["by_layer"][name] == pytest.approx(share.item(), rel=0.02)
 
 
 def test_words_alone_leave_the_projections_as_they_are(make: Make, tmp_path, pipeline) -> None:

@@ -42,7 +42,7 @@ class ChosenWeights(nn.Module):
 
 @torch.no_grad()
 def put_in(network: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Puts weights into a network by their names there; ValueError where one does not fit, and nothing changes."""
+    """Puts weights into a network by their names there; ValueError where one does not fit, all or none."""
     own = dict(network.named_parameters())
     for name, values in weights.items():
         if name not in own:

@@ -23,7 +23,7 @@ from marmor.personalization import (
     read_projections,
     write_projections,
 )
-from marmor.recipes.learned import LOW_RANK, PROJECTIONS, told, write_words
+from marmor.recipes.learned import LOW_RANK, PROJECTIONS, embedding_file, told, write_words
 from marmor.recipes.personalized import add_low_rank_file, add_projections, add_words
 from marmor.recipes.text_to_image import load_pipeline
 from marmor.training import RunFolder
@@ -31,6 +31,9 @@ from marmor.training import RunFolder
 RECIPE = "personalize-import"
 PATTERNS = ("*.safetensors", "*.bin", "*.pt", "embeddings/*/*.safetensors", "embeddings/*/*.bin")
 """Where learned files lie in a folder that diffusers or marmor wrote."""
+
+OF_LAYERS = (".weight", ".alpha")
+"""How names of layers' weights end; a word may be called <flora>."""
 
 
 @dataclass
@@ -63,6 +66,8 @@ def bring_in(sources: Sequence[Path], pipeline: Path, run: Path) -> RunFolder:
         "asked": {"files": [str(source.resolve()) for source in sources]},
         **told(pipeline, list(found.words), names),
     }
+    for name in found.words:
+        embedding_file(RunFolder(run), name)  # refuses a name that leaves its folder
     made = RunFolder.create(run, RECIPE, config)
     write_words(made, found.words)
     if found.projections is not None:
@@ -94,7 +99,7 @@ def _sort(file: Path, found: Found) -> None:
         _only(found.projections, file)
         read_projections(file)
         found.projections = file
-    elif any("lora" in name for name in names):
+    elif any("lora" in name and name.endswith(OF_LAYERS) for name in names):
         _only(found.low_rank, file)
         read_low_rank(file)
         found.low_rank = file

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from marmor.base.errors import UserError, reason
 from marmor.base.files import fingerprint_of, read_settings
 
@@ -33,13 +31,12 @@ def load_pipeline(folder: Path) -> Any:
     logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
     try:
-        kind = getattr(diffusers, KIND)
-        pipeline = kind.from_pretrained(folder, local_files_only=True, torch_dtype=torch.float32)
+        pipeline = getattr(diffusers, KIND).from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever its many readers raise
         raise UserError(f"{folder} cannot be read by diffusers: {reason(error)}") from error
     pipeline.set_progress_bar_config(disable=True)
     for part in (pipeline.text_encoder, pipeline.unet, pipeline.vae):
-        part.eval().requires_grad_(False)
+        part.float().eval().requires_grad_(False)
     return pipeline
 
 
