@@ -15,9 +15,9 @@ pytest.importorskip("peft")
 PROMPT = "a photo of a red dog"
 
 
-def trained(pipeline, where="all") -> ChosenWeights:
+def trained(pipeline) -> ChosenWeights:
     """Low-rank weights that change something."""
-    weights = ChosenWeights(pipeline.unet, add_low_rank(pipeline.unet, 2, where, seed=0))
+    weights = ChosenWeights(pipeline.unet, add_low_rank(pipeline.unet, 2, "all", seed=0))
     stream = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for values in weights.parameters():

@@ -197,7 +197,7 @@ def _merged(
     constraints: Constraints,
 ) -> dict[str, Merged]:
     """Merged projections by name."""
-    own = dict(unet.named_parameters())
+    own: dict[str, Tensor] = dict(unet.named_parameters())
     found = {}
     for name in names:
         values = [
