@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from marmor.base.errors import UserError
+from marmor.cli import main
 from marmor.personalization import (
     ChosenWeights,
     add_low_rank,
@@ -43,7 +44,9 @@ def test_exported_files_are_those_of_diffusers_and_come_back(
     for word in ("<art>", "<cart>"):
         pipeline.load_textual_inversion(str(out), weight_name=f"{word}.{to}")
     assert torch.allclose(draw(pipeline, PROMPT), mine, atol=1e-4)
-    back = bring_in([out], pipeline_folder, tmp_path / "back").path
+    back = tmp_path / "back"
+    words = ["--pipeline", str(pipeline_folder), "--run", str(back)]
+    main(["personalize", "import", str(out), *words])
     assert torch.equal(draw(load_personalized(back), PROMPT), mine)
     again = bring_in([run], pipeline_folder, tmp_path / "again").path
     assert torch.equal(draw(load_personalized(again), PROMPT), mine)

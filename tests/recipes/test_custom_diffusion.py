@@ -192,6 +192,22 @@ def test_a_prior_or_a_pipeline_that_changed_stops_a_resume(
         load_personalized(run.path)
 
 
+def test_the_command_takes_a_prior_for_each_concept(
+    settings: Settings, tmp_path: Path, capsys
+) -> None:
+    asked, kin = settings(), str(given(tmp_path))
+    words = ["--pipeline", str(asked.pipeline), "--run", str(asked.run), "--steps", "1"]
+    for concept, word in zip(asked.concept, asked.word, strict=True):
+        words += ["--concept", concept, "--word", word, "--prior", kin]
+    main(["personalize", "custom-diffusion", *words, "--prior-prompt", "the {}"])
+    assert "learned: " in capsys.readouterr().out
+    told = RunFolder.open(asked.run).config["settings"]
+    assert told["prior"]["count"] == 8
+    assert told["asked"]["prior"] == [kin, kin]
+    assert told["asked"]["prior_prompt"] == ["the {}"]
+    assert not (asked.run / "prior").exists()
+
+
 WRONG = [
     ({"prior": (Path("a"),) * 3}, "--prior names 3 folders for 2 concepts"),
     ({"prior": (Path("nowhere"),)}, "nowhere does not exist"),
