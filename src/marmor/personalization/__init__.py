@@ -1,30 +1,65 @@
-"""Teaching a text-to-image pipeline concepts of one's own: new words, their files, merging."""
+"""Teaching a text-to-image pipeline concepts of one's own: new words, weights, their files, merging."""
 
+from marmor.personalization.chosen import ChosenWeights, put_in
+from marmor.personalization.concepts import Concepts
 from marmor.personalization.embedding_files import read_embedding, write_embedding
+from marmor.personalization.features import caption_features, whole_words, word_features
+from marmor.personalization.low_rank import (
+    Where,
+    add_low_rank,
+    read_low_rank,
+    require_peft,
+    write_low_rank,
+)
 from marmor.personalization.merging import Constraints, Merged, constrain, merge
 from marmor.personalization.noising import require_target, squared_error
 from marmor.personalization.placeholders import (
+    NAME,
     Placeholder,
     add_placeholder,
     expand,
     first_vectors,
 )
+from marmor.personalization.projections import (
+    MARK,
+    is_projection,
+    projection_names,
+    read_projections,
+    write_projections,
+)
 from marmor.personalization.rows import NewRows
 from marmor.personalization.views import views
 
 __all__ = [
+    "MARK",
+    "NAME",
+    "ChosenWeights",
+    "Concepts",
     "Constraints",
     "Merged",
     "NewRows",
     "Placeholder",
+    "Where",
+    "add_low_rank",
     "add_placeholder",
+    "caption_features",
     "constrain",
     "expand",
     "first_vectors",
+    "is_projection",
     "merge",
+    "projection_names",
+    "put_in",
     "read_embedding",
+    "read_low_rank",
+    "read_projections",
+    "require_peft",
     "require_target",
     "squared_error",
     "views",
+    "whole_words",
+    "word_features",
     "write_embedding",
+    "write_low_rank",
+    "write_projections",
 ]

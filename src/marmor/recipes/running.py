@@ -21,12 +21,16 @@ from marmor.figures import confusion, grid, save_png
 from marmor.recipes import (
     adapt,
     adapt_page,
+    bringing_in,
+    custom_diffusion,
     digits,
     domains,
     faces,
     gan_faces,
     iclevr,
     judge,
+    lora,
+    merging_runs,
     scene_judge,
     study,
     textual_inversion,
@@ -34,6 +38,7 @@ from marmor.recipes import (
     tiny_text_to_image,
 )
 from marmor.recipes.folders import PRETRAINED, pretrained
+from marmor.recipes.learned import check_whole
 from marmor.recipes.models import load_judge
 from marmor.recipes.scoring import (
     accuracy,
@@ -58,11 +63,19 @@ RESUME: dict[str, Callable[[RunFolder], object]] = {
     textual_inversion.RECIPE: textual_inversion.resume,
     tiny_clip.RECIPE: tiny_clip.resume,
     tiny_text_to_image.RECIPE: tiny_text_to_image.resume,
+    custom_diffusion.RECIPE: custom_diffusion.resume,
+    lora.RECIPE: lora.resume,
+    merging_runs.RECIPE: check_whole,
+    bringing_in.RECIPE: check_whole,
 }
 COMMANDS = {
     adapt.RECIPE: "adapt",
     study.RECIPE: "study iclevr",
     textual_inversion.RECIPE: "personalize textual-inversion",
+    custom_diffusion.RECIPE: "personalize custom-diffusion",
+    lora.RECIPE: "personalize lora",
+    merging_runs.RECIPE: "personalize merge",
+    bringing_in.RECIPE: "personalize import",
 }
 """Of recipes that `marmor train` does not know."""
 SHEET = 100
