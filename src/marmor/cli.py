@@ -23,6 +23,7 @@ from marmor.recipes import (
     exporting,
     faces,
     gan_faces,
+    generating,
     hub,
     iclevr,
     inverting,
@@ -32,6 +33,7 @@ from marmor.recipes import (
     predicting,
     probe_page,
     probing,
+    prompting,
     reporting,
     running,
     scene_judge,
@@ -244,6 +246,20 @@ def personalize_textual_inversion(
     """
     run = textual_inversion.train(settings)
     console.print(f"learned: {run.path}/embeddings; load it with diffusers' load_textual_inversion")
+
+
+def generate(
+    run: Positional[Path],
+    settings: Annotated[OmitArgPrefixes[UseAppendAction[prompting.GenerateSettings]], arg(name="")],
+) -> None:
+    """Draw pictures by prompts, new words in them; the same command again goes on where it was stopped.
+
+    Example: marmor generate runs/dog --prompt 'a <new1> next to a <new2>' --count 25 --out drawn
+
+    Args:
+        run: a run of `marmor personalize`, or any folder of diffusers' StableDiffusionPipeline.
+    """
+    generating.generate(run, settings)
 
 
 def resume(run: Positional[Path]) -> None:
@@ -662,6 +678,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     },
     "draw": {
         "sample": sample,
+        "generate": generate,
         "ddim": ddim,
         "invert": invert,
         "interpolate": interpolate,
