@@ -15,6 +15,7 @@ from marmor.base.errors import UserError
 from marmor.cli import main
 from marmor.personalization import read_embedding
 from marmor.recipes import textual_inversion
+from marmor.recipes.personalized import load_personalized
 from marmor.recipes.textual_inversion import InversionSettings, TextualInversion, train
 from marmor.training import RunFolder
 
@@ -190,3 +191,29 @@ def test_pipelines_that_lack_something_are_told(
     with pytest.raises(UserError, match=wrong) as caught:
         train(settings(pipeline=folder))
     assert "\n" not in str(caught.value)
+
+
+def test_the_run_is_a_pipeline_that_knows_its_words(settings: Settings, pipeline, draw) -> None:
+    run = train(settings(vectors=2)).path
+    for name in ("new1", "new2"):
+        pipeline.load_textual_inversion(str(run / "embeddings" / name))
+    prompt = "a photo of a <new1> next to a <new2>"
+    assert torch.equal(draw(load_personalized(run), prompt), draw(pipeline, prompt))
+
+
+def test_a_pipeline_that_changed_stops_a_resume(settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "copied"
+    shutil.copytree(settings().pipeline, folder)
+    run = train(settings(pipeline=folder))
+    config = folder / "scheduler" / "scheduler_config.json"
+    config.write_text(config.read_text().replace("0.012", "0.013"))
+    for use in (lambda: textual_inversion.resume(run), lambda: load_personalized(run.path)):
+        with pytest.raises(UserError, match="pipeline .* changed since"):
+            use()
+
+
+def test_a_run_without_words_yet_is_told(settings: Settings, tmp_path: Path) -> None:
+    run = train(settings())
+    shutil.rmtree(run.path / "embeddings")
+    with pytest.raises(UserError, match="not learned its words yet"):
+        load_personalized(run.path)

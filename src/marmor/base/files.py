@@ -1,6 +1,7 @@
 """Files that are whole or absent, and paths that stay in their folder."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -91,6 +92,22 @@ def read_csv(path: Path) -> list[list[str]]:
         return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read: {error}.") from error
+
+
+def fingerprint_of(files: Iterable[tuple[str, Path]], start: str = "") -> str:
+    """32 hex digits of files by the names they go by, and of ``start``; files are read piece by piece.
+
+    Raises UserError where one cannot be read.
+    """
+    digest = hashlib.blake2b(start.encode(), digest_size=16)
+    for name, path in files:
+        digest.update(name.encode())
+        try:
+            with path.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "blake2b").digest())
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return digest.hexdigest()
 
 
 def inside(folder: Path, name: str) -> Path:

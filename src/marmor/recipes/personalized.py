@@ -1,35 +1,28 @@
-"""Personalized pipelines as what they are when they draw: a pipeline that knows the new words."""
+"""Pipelines with what was learned in them: the runs of `marmor personalize`, and plain folders."""
 
 from pathlib import Path
 from typing import Any
 
-from marmor.base.errors import UserError
-from marmor.personalization import add_placeholder, read_embedding
-from marmor.recipes import textual_inversion
+from marmor.personalization import add_placeholder
+from marmor.recipes.learned import base_of, read_words
 from marmor.recipes.text_to_image import load_pipeline
 from marmor.training import RunFolder
 
-INDEX = "model_index.json"
-"""What a folder of a pipeline has, and a run has not."""
+RECIPES = ("textual-inversion",)
 
 
 def load_personalized(run: Path) -> Any:
-    """The pipeline of a personalization run with its new words, or a plain StableDiffusionPipeline folder.
+    """A StableDiffusionPipeline in float32 with the words and weights of a run in it.
 
-    Raises UserError where the folder is neither, where the run has learned no words yet, and as
-    ``load_pipeline`` does.
+    ``run`` is a run of `marmor personalize`, whatever its kind, or a plain pipeline folder of diffusers.
+    Prompts may use the run's words; diffusers writes several vectors out by itself. Raises UserError where
+    the folder is neither, where nothing has been learned yet, and where the run's pipeline has changed.
     """
-    if not (run / "config.json").is_file() or (run / INDEX).is_file():
+    if (run / "model_index.json").is_file():
         return load_pipeline(run)
-    folder = RunFolder.open(run, textual_inversion.RECIPE)
-    asked = folder.config["settings"]["asked"]
-    words = [text.partition("=")[0] for text in asked["concept"]]
-    files = [textual_inversion.embedding_file(folder, word) for word in words]
-    if missing := [word for word, file in zip(words, files, strict=True) if not file.is_file()]:
-        raise UserError(
-            f"{run} has not learned {missing[0]} to the end; go on with: marmor resume {run}."
-        )
-    pipeline = load_pipeline(Path(asked["pipeline"]))
-    for file in files:
-        add_placeholder(pipeline.tokenizer, pipeline.text_encoder, *read_embedding(file))
+    opened = RunFolder.open(run, *RECIPES)
+    words = read_words(opened)
+    pipeline = load_pipeline(base_of(opened))
+    for name, vectors in words.items():
+        add_placeholder(pipeline.tokenizer, pipeline.text_encoder, name, vectors)
     return pipeline

@@ -1,6 +1,5 @@
 """Models of pictures and sentences from any file, and their embeddings, kept from one command to the next."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from marmor import __version__
 from marmor.base.cache import kept_json, kept_tensor
 from marmor.base.cores import on_cores
 from marmor.base.errors import UserError
+from marmor.base.files import fingerprint_of
 from marmor.base.progress import progress_bar
 from marmor.base.tensors import is_script, read_script
 from marmor.data import Fit, ImageSet, MissingSplitError, MixedSizesError, read
@@ -172,9 +172,5 @@ def _fingerprint(wishes: ModelWishes) -> str:
     named = Path(wishes.architecture or "")
     if named.is_file():
         files.append(named)
-    digest = hashlib.blake2b(f"{wishes.architecture} {wishes.activation}".encode(), digest_size=16)
-    for file in filter(Path.is_file, files):
-        digest.update(file.name.encode())
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "blake2b").digest())
-    return digest.hexdigest()
+    named_files = [(file.name, file) for file in files if file.is_file()]
+    return fingerprint_of(named_files, f"{wishes.architecture} {wishes.activation}")

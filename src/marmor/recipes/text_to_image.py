@@ -6,10 +6,12 @@ from typing import Any
 import torch
 
 from marmor.base.errors import UserError, reason
-from marmor.base.files import read_settings
+from marmor.base.files import fingerprint_of, read_settings
 
 KIND = "StableDiffusionPipeline"
 PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
+READ = (".json", ".txt", ".model", ".safetensors", ".bin")
+"""Endings of the files that a part may be made of."""
 
 
 def load_pipeline(folder: Path) -> Any:
@@ -35,6 +37,21 @@ def load_pipeline(folder: Path) -> Any:
     for part in (pipeline.text_encoder, pipeline.unet, pipeline.vae):
         part.eval().requires_grad_(False)
     return pipeline
+
+
+def fingerprint(folder: Path) -> str:
+    """32 hex digits of the files of all parts, wherever the folder lies.
+
+    Raises UserError where the folder is no pipeline or lacks a part.
+    """
+    _check(folder)
+    files = [
+        path
+        for part in PARTS
+        for path in sorted((folder / part).rglob("*"))
+        if path.suffix in READ and path.is_file()
+    ]
+    return fingerprint_of((path.relative_to(folder).as_posix(), path) for path in files)
 
 
 def training_scheduler(pipeline: Any) -> Any:

@@ -24,8 +24,8 @@ from marmor.personalization import (
     require_target,
     squared_error,
     views,
-    write_embedding,
 )
+from marmor.recipes.learned import base_of, told_of_base, write_words
 from marmor.recipes.text_to_image import image_side, load_pipeline, training_scheduler
 from marmor.recipes.training_images import check_same_images, facts_of
 from marmor.training import (
@@ -163,7 +163,11 @@ def train(settings: InversionSettings) -> RunFolder:
         console.print(f"note: {note}")
     # Absolute, so that the run can be resumed from anywhere.
     asked = replace(settings, pipeline=settings.pipeline.resolve(), concept=_absolute(settings))
-    told = {"asked": _plain(asked), "data": facts_of(method.photos.images)}
+    told = {
+        "asked": _plain(asked),
+        "data": facts_of(method.photos.images),
+        **told_of_base(settings.pipeline, [word.name for word in words]),
+    }
     run = RunFolder.create_once(settings.run, RECIPE, told)
     console.print(
         f"learning {', '.join(word.name for word in words)} from {method.dataset_size} photos for "
@@ -177,17 +181,10 @@ def resume(run: RunFolder) -> None:
     """Goes on with an interrupted run to the end of its budget."""
     asked = run.config["settings"]["asked"]
     several = {name: tuple(asked[name]) for name in ("concept", "word")}
-    settings = InversionSettings(
-        **{**asked, **several, "pipeline": Path(asked["pipeline"]), "run": run.path}
-    )
+    settings = InversionSettings(**{**asked, **several, "pipeline": base_of(run), "run": run.path})
     method, words = _method(settings)
     check_same_images(run, method.photos.images)
     _fit(run, settings, method, words)
-
-
-def embedding_file(run: RunFolder, name: str) -> Path:
-    """Where a run keeps the vectors of its word ``name``."""
-    return run.path / "embeddings" / name.strip("<>") / "learned_embeds.safetensors"
 
 
 def concepts_of(settings: InversionSettings) -> dict[str, Path]:
@@ -264,8 +261,7 @@ def _fit(
     learned = average.module
     assert isinstance(learned, NewRows)
     each = learned.rows.detach().split([len(word.ids) for word in words])
-    for word, vectors in zip(words, each, strict=True):
-        write_embedding(embedding_file(run, word.name), word.name, vectors)
+    write_words(run, {word.name: vectors for word, vectors in zip(words, each, strict=True)})
 
 
 def _absolute(settings: InversionSettings) -> tuple[str, ...]:
