@@ -29,6 +29,8 @@ from marmor.recipes import (
     inverting,
     judge,
     making,
+    personal_scoring,
+    personal_scoring_page,
     pictures,
     predicting,
     probe_page,
@@ -246,6 +248,20 @@ def personalize_textual_inversion(
     """
     run = textual_inversion.train(settings)
     console.print(f"learned: {run.path}/embeddings; load it with diffusers' load_textual_inversion")
+
+
+def personalize_score(
+    folders: Positional[tuple[str, ...]],
+    settings: Annotated[OmitArgPrefixes[personal_scoring.PersonalScoreSettings], arg(name="")],
+) -> None:
+    """Tell how like its photos and its prompt what was drawn is, and what leaks between concepts.
+
+    Example: marmor personalize score plain=drawn regional=apart --input input.json --model clip-vit-b32
+
+    Args:
+        folders: folders of `marmor generate --input`, DIR or NAME=DIR; several are compared.
+    """
+    personal_scoring_page.tell(personal_scoring.score(folders, settings))
 
 
 def generate(
@@ -694,6 +710,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "predict": predict,
         "zero-shot": zero_shot,
         "probe": probe,
+        "personalize score": personalize_score,
         "report": report,
     },
     "share": {"export": export},

@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 
 from marmor.cli import main
 from marmor.data import read_picture
-from marmor.personalization import write_embedding
 from marmor.recipes import generating
+from marmor.recipes.learned import told_of_base, write_words
 from marmor.recipes.personalized import load_personalized
-from marmor.recipes.textual_inversion import RECIPE, embedding_file
+from marmor.recipes.textual_inversion import RECIPE
 from marmor.training import RunFolder
 
 BOTH = "a <new1> next to a <new2>"
@@ -24,13 +24,11 @@ BOTH = "a <new1> next to a <new2>"
 def learned(pipeline_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two words, the first of two vectors, as training leaves it."""
     path = tmp_path_factory.mktemp("runs") / "words"
-    concepts = ["<new1>=photos/one", "<new2>=photos/two"]
-    asked = {"pipeline": str(pipeline_folder), "concept": concepts}
-    run = RunFolder.create(path, RECIPE, {"asked": asked})
+    words = ["<new1>", "<new2>"]
+    run = RunFolder.create(path, RECIPE, told_of_base(pipeline_folder, words))
     stream = torch.Generator().manual_seed(0)
-    for name, vectors in (("<new1>", 2), ("<new2>", 1)):
-        rows = torch.randn(vectors, 32, generator=stream)
-        write_embedding(embedding_file(run, name), name, rows)
+    rows = [torch.randn(vectors, 32, generator=stream) for vectors in (2, 1)]
+    write_words(run, dict(zip(words, rows, strict=True)))
     return path
 
 
@@ -275,7 +273,7 @@ def test_runs_that_have_not_learned_yet_are_told(learned, tmp_path, capsys, gene
     held = RunFolder.open(learned).config["settings"]
     RunFolder.create(tmp_path / "begun", RECIPE, held)
     call = lambda: generate("--prompt", "a dog", model=tmp_path / "begun")  # noqa: E731
-    assert "has not learned <new1> to the end; go on with: marmor resume" in fails(capsys, call)
+    assert "has not learned its words yet; go on with it: marmor resume" in fails(capsys, call)
     call = lambda: generate("--prompt", "a dog", model=tmp_path / "nowhere")  # noqa: E731
     assert "nowhere" in fails(capsys, call)
 

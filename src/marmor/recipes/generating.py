@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from PIL import Image
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from marmor.base.files import atomic, inside, read_settings, write_json
 from marmor.base.pixels import to_bytes
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import torch_stream
+from marmor.base.tensors import read_guarded
 from marmor.data import read_picture
 from marmor.figures import grid, overlays, save_png, stack
 from marmor.networks.checkpoints import fingerprint
@@ -199,10 +199,10 @@ def _is_done(job: Job, words: Sequence[str]) -> bool:
         return False
     if job.maps is None:
         return True
-    if not job.maps.is_file():
+    try:
+        return set(words) <= set(read_guarded(job.maps, ATTENTION))
+    except UserError:  # missing, or damaged
         return False
-    with safe_open(job.maps, framework="pt") as held:
-        return set(words) <= set(held.keys())
 
 
 def _draw(
