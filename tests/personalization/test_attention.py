@@ -41,22 +41,26 @@ def test_a_layer_is_plain_softmax(pipeline) -> None:
     torch.testing.assert_close(found, plain_softmax(attn, x, states))
 
 
-def draw(pipeline, words: list[str], prompts: list[str], boxes=(), maps: bool = True):
+def draw(pipeline, words: list[str], prompts: list[str], boxes=()):
     """The latents at the end, and the maps."""
-    with torch.inference_mode(), watched(pipeline.unet) as watch:
+    with watched(pipeline.unet) as watch:
         placed = shares(boxes, 8, 8)[1:] if boxes else shares([], 8, 8)
-        states = torch.cat([encode(pipeline, prompt) for prompt in prompts])
-        script = Script(states, encode(pipeline, ""), placed, 7.5)
-        if maps:
-            watch.maps = AttentionMaps(tokens_of(pipeline, prompts, words), placed)
-        stream = torch.Generator().manual_seed(3)
-        *_, latents = denoise(pipeline, pipeline.scheduler, script, 3, stream)
-        return latents, watch.maps
+        watch.maps = AttentionMaps(tokens_of(pipeline, prompts, words), placed)
+        return latents(pipeline, prompts, placed), watch.maps
+
+
+@torch.inference_mode()
+def latents(pipeline, prompts: list[str], placed: torch.Tensor) -> torch.Tensor:
+    states = torch.cat([encode(pipeline, prompt) for prompt in prompts])
+    script = Script(states, encode(pipeline, ""), placed, 7.5)
+    stream = torch.Generator().manual_seed(3)
+    *_, last = denoise(pipeline, pipeline.scheduler, script, 3, stream)
+    return last
 
 
 def test_the_picture_is_the_same_bit_for_bit_and_nothing_is_left_behind(pipeline) -> None:
     before = dict(pipeline.unet.attn_processors)
-    plain, _ = draw(pipeline, [], ["a red dog"], maps=False)
+    plain = latents(pipeline, ["a red dog"], shares([], 8, 8))
     seen, _ = draw(pipeline, ["dog"], ["a red dog"])
     assert torch.equal(plain, seen)
     assert pipeline.unet.attn_processors == before
@@ -76,7 +80,6 @@ def test_maps_are_means_over_heads_layers_and_steps(pipeline) -> None:
     _, maps = draw(pipeline, ["dog", "red"], ["a red dog"])
     for hook in hooks:
         hook.remove()
-    assert maps is not None
     found = maps.mean()
     assert maps.calls == len(recorded) == 3 * len(hooks)
     assert found.shape == (2, 8, 8)
@@ -102,7 +105,6 @@ def test_all_tokens_together_are_all_of_the_attention(pipeline) -> None:
 
 def test_regions_bring_the_attention_of_their_own_prompts(pipeline) -> None:
     _, maps = draw(pipeline, ["dog", "red"], ["a dog", "a red photo"], HALVES)
-    assert maps is not None
     dog, red = maps.mean()
     assert (dog[:, :4] > 0).all()
     assert not dog[:, 4:].any()

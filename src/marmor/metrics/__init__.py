@@ -14,7 +14,7 @@ from marmor.metrics.jackknife import LEAST, Figure, difference, figures
 from marmor.metrics.kernel import kernel_distance
 from marmor.metrics.leaks import Leaks, leaks, located, photo_leak
 from marmor.metrics.manifold import Manifold, manifold
-from marmor.metrics.means import Mean, mean
+from marmor.metrics.means import Mean, mean, mean_within
 from marmor.metrics.neighbours import Neighbours, nearest
 from marmor.metrics.objects import ObjectScores, all_shown, object_scores
 from marmor.metrics.ranking import ranks, top
@@ -51,6 +51,7 @@ __all__ = [
     "located",
     "manifold",
     "mean",
+    "mean_within",
     "nearest",
     "object_scores",
     "photo_leak",

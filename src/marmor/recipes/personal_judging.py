@@ -48,6 +48,16 @@ class PromptScores:
     present: Tensor | None
 
     @property
+    def leak(self) -> Tensor | None:
+        """Of each picture, float64 (N,), where it is known."""
+        return None if self.leaks is None else self.leaks.leak
+
+    @property
+    def told_apart(self) -> Tensor | None:
+        """Of each picture, bool (N,), where it is known."""
+        return None if self.leaks is None else self.leaks.told_apart
+
+    @property
     def total(self) -> Tensor:
         """image + 2.5 × text, (N,)."""
         return self.image + TEXT_WEIGHT * self.text

@@ -14,13 +14,15 @@ from torch import Tensor
 
 from marmor.base.errors import UserError
 from marmor.language import Facts
-from marmor.metrics import Mean, Share, mean, photo_leak, share
+from marmor.metrics import Mean, Share, mean_within, photo_leak, share
 from marmor.recipes.commands import options
 from marmor.recipes.concept_lists import read_entries
 from marmor.recipes.object_judging import load_object_judge
 from marmor.recipes.personal_judging import BEST, USUAL, Judging, PromptScores
 from marmor.recipes.text_image import ModelWishes, TextImage
 
+FIGURES = ("image", "text", "leak")
+"""What every picture has a number of."""
 SEVERAL = ("one concept", "several together")
 
 
@@ -133,8 +135,11 @@ def differences(first: Method, other: Method, group: str) -> dict[str, Mean]:
         return {}
     values = [_values(prompts) for prompts in pairs]
     return {
-        name: mean((values[1][name] - values[0][name]).tolist())
-        for name in values[0].keys() & values[1].keys()
+        name: mean_within(
+            [(b - a).tolist() for a, b in zip(values[0][name], values[1][name], strict=True)]
+        )
+        for name in FIGURES
+        if name in values[0] and name in values[1]
     }
 
 
@@ -164,22 +169,28 @@ def _of_group(method: Method, group: str) -> list[PromptScores]:
     return [each for each in method.prompts if (len(each.entry.words) > 1) == several]
 
 
-def _values(prompts: Sequence[PromptScores]) -> dict[str, Tensor]:
-    """Image, text and leak of all pictures, (N,); without what is not known of all of them."""
-    found = {name: torch.cat([getattr(p, name) for p in prompts]) for name in ("image", "text")}
-    known = [p.leaks.leak for p in prompts if p.leaks is not None]
-    return found | {"leak": torch.cat(known)} if len(known) == len(prompts) else found
+def _values(prompts: Sequence[PromptScores]) -> dict[str, list[Tensor]]:
+    """FIGURES of the pictures of each prompt, (N,); without what is not known of all of them."""
+    found = {name: [getattr(each, name) for each in prompts] for name in FIGURES}
+    return {
+        name: [value for value in values if value is not None]
+        for name, values in found.items()
+        if all(value is not None for value in values)
+    }
 
 
 def _group(name: str, prompts: Sequence[PromptScores]) -> Group:
-    values = {key: mean(each.tolist()) for key, each in _values(prompts).items()}
+    values = {
+        key: mean_within([part.tolist() for part in parts])
+        for key, parts in _values(prompts).items()
+    }
     return Group(
         name,
         sum(len(each.images) for each in prompts),
         values["image"],
         values["text"],
         values.get("leak"),
-        _share([each.leaks and each.leaks.told_apart for each in prompts]),
+        _share([each.told_apart for each in prompts]),
         _share([each.present for each in prompts]),
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from marmor.base.files import write_csv, write_json
 from marmor.base.progress import console
@@ -39,7 +40,6 @@ COLUMNS = (
     "both present",
     "pictures",
 )
-FIGURES = ("image", "text", "leak", "told_apart", "present")
 TITLES = {
     "image": "Image score",
     "text": "Text score",
@@ -120,7 +120,7 @@ def rows_of(found: PersonalScores) -> list[list[str]]:
         [
             method.name,
             group.name,
-            *(_cell(getattr(group, name), name) for name in FIGURES),
+            *(_cell(getattr(group, name), name) for name in TITLES),
             str(group.images),
         ]
         for method in found.methods
@@ -139,10 +139,10 @@ def prompt_rows(found: PersonalScores) -> list[list[str]]:
             *(f"{value:.4f}" for value in each.best_means),
             *(f"{value:g}" for value in each.baseline or ()),
             *(() if each.baseline else ("", "")),
-            "" if each.passed is None else str(each.passed).lower(),
+            "" if each.passed is None else _said(each.passed),
             f"{each.image.mean():.4f}",
             f"{each.text.mean():.4f}",
-            "" if each.leaks is None else f"{each.leaks.leak.mean():.4f}",
+            "" if each.leak is None else f"{each.leak.mean():.4f}",
         ]
         for method in found.methods
         for each in method.prompts
@@ -160,18 +160,18 @@ def image_rows(found: PersonalScores) -> list[list[str]]:
 
 
 def _image_cells(scores: PromptScores, place: int) -> list[str]:
-    leak, apart = ("", "")
-    if scores.leaks is not None:
-        leak = f"{scores.leaks.leak[place]:.6f}"
-        apart = str(bool(scores.leaks.told_apart[place])).lower()
     return [
         scores.images.names[place],
         *(f"{each[place]:.6f}" for each in (scores.image, scores.text, scores.total)),
-        str(place in scores.best).lower(),
-        leak,
-        apart,
-        "" if scores.present is None else str(bool(scores.present[place])).lower(),
+        _said(place in scores.best),
+        "" if scores.leak is None else f"{scores.leak[place]:.6f}",
+        "" if scores.told_apart is None else _said(scores.told_apart[place]),
+        "" if scores.present is None else _said(scores.present[place]),
     ]
+
+
+def _said(value: Tensor | bool) -> str:
+    return str(bool(value)).lower()
 
 
 def summary(found: PersonalScores) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def summary(found: PersonalScores) -> dict[str, Any]:
 
 
 def _figures(group: Group) -> dict[str, float]:
-    known = {name: getattr(group, name) for name in FIGURES}
+    known = {name: getattr(group, name) for name in TITLES}
     figures: dict[str, float] = {"images": group.images}
     for name, figure in known.items():
         if figure is not None:
