@@ -135,6 +135,16 @@ def test_attention_is_kept_for_programs_and_for_people(generate) -> None:
     assert not torch.allclose(one, two)
 
 
+def test_pictures_on_several_cores_do_not_meet(generate, monkeypatch) -> None:
+    words = ("--prompt", BOTH, "--solver", "dpm-solver++", "--count", "4", "--attention", "<new1>")
+    alone = generate(*words, out="alone")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    together = generate(*words, out="together")
+    assert pictures(alone) == pictures(together)
+    maps = "attention/a-new1-next-to-a-new2/3.safetensors"
+    assert (alone / maps).read_bytes() == (together / maps).read_bytes()
+
+
 def test_regional_prompts_are_drawn_in_columns(generate) -> None:
     plain = generate("--prompt", BOTH, "--prompt", "a <new1>", out="plain")
     out = generate(

@@ -19,7 +19,7 @@ from marmor.base.pixels import to_bytes
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import torch_stream
 from marmor.base.tensors import read_guarded
-from marmor.data import read_picture
+from marmor.data import Fit, read_picture
 from marmor.figures import grid, overlays, save_png, stack
 from marmor.networks.checkpoints import fingerprint
 from marmor.personalization import (
@@ -49,6 +49,8 @@ ATTENTION = "attention"
 """The folder of the maps."""
 SHOWN = 8
 """Pictures of each prompt in the overview."""
+LARGEST = 256
+"""Their largest side."""
 
 
 @dataclass(frozen=True)
@@ -278,5 +280,6 @@ def _overview(tasks: Sequence[Task], jobs: Sequence[Job]) -> Image.Image:
     for task in tasks:
         own = [job.image for job in jobs if job.task is task][:SHOWN]
         pixels = torch.stack([read_picture(path) for path in own])
+        pixels = Fit()(pixels, min(pixels.shape[3], LARGEST))
         rows.append(grid(pixels, len(own), scale_of(pixels), [task.prompt]))
     return stack(rows)

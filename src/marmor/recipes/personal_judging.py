@@ -21,6 +21,8 @@ BEST = 5
 USUAL = 25
 """Pictures of a prompt, by the course's rule."""
 TEXT_WEIGHT = 2.5
+AS_THEY_ARE = ("{}",)
+"""The template of prompts that are sentences already."""
 LEAST = 0.25
 """The smallest side of what is cut out, as a share of the picture's."""
 
@@ -101,7 +103,8 @@ class Judging:
         seen = {path: self._photos(path) for paths in folders.values() for path in paths}
         self.photos = {name: [seen[path] for path in paths] for name, paths in folders.items()}
         plain = list(dict.fromkeys(text for entry in entries for text in entry.plain))
-        self.texts = dict(zip(plain, model.embed_sentences(plain), strict=True))
+        self.texts = dict(zip(plain, model.embed_prompts(AS_THEY_ARE, plain)[0], strict=True))
+        self.cut = model.cut(AS_THEY_ARE, plain)
 
     def photos_of(self, entry: Entry) -> list[Tensor]:
         """The photos of each concept of an entry, (M, D) of length 1."""

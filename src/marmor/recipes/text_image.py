@@ -109,17 +109,6 @@ class TextImage:
 
         return kept_tensor(key, measure)
 
-    def embed_sentences(self, sentences: Sequence[str]) -> Tensor:
-        """float32 (N, D) of length 1 for sentences as they are, kept like those of templates."""
-        key = ("sentence-embeddings", __version__, self.fingerprint, *sentences)
-
-        def measure() -> Tensor:
-            with torch.inference_mode():
-                found = self.model.texts(sentences)
-            return found.clone()  # outside inference mode, so that others may use it
-
-        return kept_tensor(key, measure)
-
     def cut(self, templates: Sequence[str], names: Sequence[str]) -> int:
         """How many of the sentences are longer than the model reads."""
 
