@@ -14,7 +14,9 @@ from marmor.base.progress import console
 from marmor.recipes import adapt as adapt_recipe
 from marmor.recipes import (
     adapt_page,
+    bringing_in,
     comparing,
+    custom_diffusion,
     digits,
     domains,
     evaluating,
@@ -28,9 +30,12 @@ from marmor.recipes import (
     iclevr,
     inverting,
     judge,
+    lora,
     making,
+    merging_runs,
     personal_scoring,
     personal_scoring_page,
+    personalized,
     pictures,
     predicting,
     probe_page,
@@ -248,6 +253,88 @@ def personalize_textual_inversion(
     """
     run = textual_inversion.train(settings)
     console.print(f"learned: {run.path}/embeddings; load it with diffusers' load_textual_inversion")
+
+
+def personalize_custom_diffusion(
+    settings: Annotated[
+        OmitArgPrefixes[UseAppendAction[custom_diffusion.CustomSettings]], arg(name="")
+    ],
+) -> None:
+    """Teach a pipeline new words and the weights that read them, without its forgetting their kind.
+
+    Example: marmor personalize custom-diffusion --pipeline DIR --concept '<new1>=photos' --word dog
+    """
+    run = custom_diffusion.train(settings)
+    console.print(
+        f"learned: {run.path}; a pipeline of it: marmor personalize export {run.path} --out DIR"
+    )
+
+
+def personalize_lora(
+    settings: Annotated[OmitArgPrefixes[UseAppendAction[lora.LoraSettings]], arg(name="")],
+) -> None:
+    """Teach a pipeline concepts as low-rank weights beside its own, which diffusers loads as LoRA.
+
+    Example: marmor personalize lora --pipeline DIR --concept '<new1>=photos' --word dog
+    """
+    run = lora.train(settings)
+    console.print(
+        f"learned: {run.path}; load it with diffusers' load_lora_weights, and its words as well"
+    )
+
+
+def personalize_merge(
+    runs: Positional[tuple[Path, ...]],
+    run: Path = Path("runs/merged"),
+    prompt: UseAppendAction[tuple[str, ...]] = (),
+    captions: Path | None = None,
+) -> None:
+    """Merge concepts that were learned apart in the same pipeline, in closed form.
+
+    Example: marmor personalize merge runs/dog runs/cat --run runs/both
+
+    Args:
+        runs: runs of `marmor personalize custom-diffusion`, or of textual-inversion.
+        run: the run folder to write.
+        prompt: sentences with {}, in which the words must be answered as their own runs answer them; 'a photo
+            of a {}' when left out.
+        captions: a text file, one caption a line, on which the pipeline should stay as it is; plain sentences
+            of the tokenizer's own words when left out.
+    """
+    made = merging_runs.merge_runs(runs, run, prompt or merging_runs.PROMPTS, captions)
+    console.print(f"merged: {made.path}; how well: {made.path}/summary.json")
+
+
+def personalize_import(
+    files: Positional[tuple[Path, ...]], pipeline: Path, run: Path = Path("runs/imported")
+) -> None:
+    """Make a run of files of learned words, Custom Diffusion or LoRA that others wrote.
+
+    Example: marmor personalize import custom-diffusion-output --pipeline DIR --run runs/theirs
+
+    Args:
+        files: such files, folders that hold them, or another run.
+        pipeline: the pipeline that they were learned on.
+        run: the run folder to write.
+    """
+    made = bringing_in.bring_in(files, pipeline, run)
+    console.print(f"imported: {made.path}")
+
+
+def personalize_export(
+    run: Positional[Path], out: Path, to: personalized.Target = "pipeline"
+) -> None:
+    """Write a run as a whole pipeline with all that was learned in it, or as files for diffusers.
+
+    Example: marmor personalize export runs/dog --out pipelines/dog
+
+    Args:
+        run: a run of `marmor personalize`.
+        out: a new folder.
+        to: a whole pipeline, or the files' ending: one a word, and one with the weights of the U-Net.
+    """
+    personalized.export(run, out, to)
+    console.print(f"exported: {out}")
 
 
 def personalize_score(
@@ -690,6 +777,10 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "train scene-judge": train_scene_judge,
         "adapt": adapt,
         "personalize textual-inversion": personalize_textual_inversion,
+        "personalize custom-diffusion": personalize_custom_diffusion,
+        "personalize lora": personalize_lora,
+        "personalize merge": personalize_merge,
+        "personalize import": personalize_import,
         "resume": resume,
     },
     "draw": {
@@ -713,7 +804,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "personalize score": personalize_score,
         "report": report,
     },
-    "share": {"export": export},
+    "share": {"export": export, "personalize export": personalize_export},
 }
 
 

@@ -2,13 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from marmor.cli import main
 from marmor.data import ImageSet, write_splits
+from marmor.personalization import projection_names, write_projections
 from marmor.recipes import digits, judge
+from marmor.recipes.learned import PROJECTIONS, told, write_words
+from marmor.training import RunFolder
 
 
 def blobs(count: int, seed: int) -> ImageSet:
@@ -92,3 +97,53 @@ def tiny_scene_model(
     words = ["--size", "16", "--steps", "6", "--batch", "4", "--judge", str(tiny_scene_judge)]
     main(["train", "iclevr", "--data", str(tiny_scenes), "--run", str(path), *words])
     return path
+
+
+@pytest.fixture
+def concepts(tmp_path: Path) -> tuple[str, ...]:
+    """Two new words with three photos each, one red and one blue thing."""
+    for name, colour in (("one", (200, 30, 30)), ("two", (30, 30, 200))):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            image = Image.new("RGB", (24, 20), colour)
+            image.putpixel((number, number), (255, 255, 255))
+            image.save(tmp_path / name / f"{number}.png")
+    return f"<new1>={tmp_path / 'one'}", f"<new2>={tmp_path / 'two'}"
+
+
+def _normal(*shape: int, seed: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _moved(unet: Any, seed: int) -> dict[str, torch.Tensor]:
+    own = dict(unet.named_parameters())
+    names = projection_names(unet)
+    return {
+        n: own[n].detach() + 0.2 * _normal(*own[n].shape, seed=seed + i)
+        for i, n in enumerate(names)
+    }
+
+
+@pytest.fixture
+def make(pipeline: Any, pipeline_folder: Path, tmp_path: Path) -> Callable[..., Path]:
+    """A finished run of custom-diffusion, as if it had been trained."""
+
+    def made(
+        name: str, words: dict[str, torch.Tensor], seed: int | None, folder: Path = pipeline_folder
+    ) -> Path:
+        files = [] if seed is None else [PROJECTIONS]
+        config = {"asked": {}, **told(folder, list(words), files)}
+        run = RunFolder.create(tmp_path / name, "custom-diffusion", config)
+        write_words(run, words)
+        if seed is not None:
+            write_projections(run.path / PROJECTIONS, pipeline.unet, _moved(pipeline.unet, seed))
+        return run.path
+
+    return made
+
+
+@pytest.fixture
+def two(make: Callable[..., Path]) -> tuple[Path, Path]:
+    """Runs whose names hold each other; one word has two vectors."""
+    first = make("first", {"<art>": _normal(2, 32, seed=1)}, 10)
+    return first, make("second", {"<cart>": _normal(1, 32, seed=2)}, 50)

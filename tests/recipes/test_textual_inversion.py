@@ -15,23 +15,17 @@ from marmor.base.errors import UserError
 from marmor.cli import main
 from marmor.personalization import read_embedding
 from marmor.recipes import textual_inversion
+from marmor.recipes.concepts import ConceptMethod
 from marmor.recipes.personalized import load_personalized
-from marmor.recipes.textual_inversion import InversionSettings, TextualInversion, train
+from marmor.recipes.textual_inversion import InversionSettings, method_of, train
 from marmor.training import RunFolder
 
 Settings = Callable[..., InversionSettings]
 
 
 @pytest.fixture
-def settings(pipeline_folder: Path, tmp_path: Path) -> Settings:
+def settings(pipeline_folder: Path, concepts: tuple[str, ...], tmp_path: Path) -> Settings:
     """Two concepts of three photos each, four steps."""
-    for name, colour in (("one", (200, 30, 30)), ("two", (30, 30, 200))):
-        (tmp_path / name).mkdir()
-        for number in range(3):
-            image = Image.new("RGB", (24, 20), colour)
-            image.putpixel((number, number), (255, 255, 255))
-            image.save(tmp_path / name / f"{number}.png")
-    concepts = (f"<new1>={tmp_path / 'one'}", f"<new2>={tmp_path / 'two'}")
     plain = InversionSettings(pipeline_folder, concepts, ("dog", "red"), tmp_path / "run", steps=4)
     return lambda **changes: replace(plain, **changes)
 
@@ -62,7 +56,7 @@ def test_both_words_learn_and_diffusers_draws_them(settings: Settings, pipeline,
 def test_an_interrupted_run_goes_on_bit_for_bit(settings: Settings, tmp_path, monkeypatch) -> None:
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     train(settings(run=straight))
-    drawn = TextualInversion.draw
+    drawn = ConceptMethod.draw
 
     def stop(method, step: int, turn: int = 0):
         if step == 1:
@@ -70,7 +64,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(settings: Settings, tmp_path, mo
         return drawn(method, step, turn)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TextualInversion, "draw", stop)
+        patch.setattr(ConceptMethod, "draw", stop)
         with pytest.raises(KeyboardInterrupt):
             train(settings(run=stopped))
     checkpoint = RunFolder.open(stopped).checkpoints.latest()
@@ -90,7 +84,8 @@ def test_photos_that_changed_stop_a_resume(settings: Settings, tmp_path: Path) -
 
 
 def test_a_step_sees_each_photo_with_the_words_of_its_concept(settings: Settings) -> None:
-    method, words = textual_inversion._method(settings(batch=6))
+    method = method_of(settings(batch=6))
+    words = method.lesson.words
     batch = method.draw(0)
     reds = batch["image"][:, 0].mean((1, 2)) > 0
     asked = [set(tokens.tolist()) for tokens in batch["tokens"]]
@@ -104,7 +99,7 @@ def test_a_step_sees_each_photo_with_the_words_of_its_concept(settings: Settings
 
 
 def test_the_loss_falls_and_the_word_comes_to_mean_its_photos(settings: Settings) -> None:
-    method, _ = textual_inversion._method(settings(batch=6))
+    method = method_of(settings(batch=6))
     fixed = method.draw(0)
     losses = []
     for _ in range(15):
@@ -114,8 +109,8 @@ def test_the_loss_falls_and_the_word_comes_to_mean_its_photos(settings: Settings
         method.turn.optimizers.parts[0].step()
         losses.append(loss.item())
     assert losses[-1] < losses[0]
-    assert all(p.grad is None for p in method.pipeline.unet.parameters())
-    assert all(p.grad is None for p in method.pipeline.text_encoder.parameters())
+    assert all(p.grad is None for p in method.lesson.pipeline.unet.parameters())
+    assert all(p.grad is None for p in method.lesson.pipeline.text_encoder.parameters())
 
 
 WRONG = [
@@ -126,6 +121,7 @@ WRONG = [
     ({"word": ()}, "'object' is 6 tokens"),
     ({"word": ("cat",)}, "'cat' is 3 tokens"),
     ({"concept": ()}, "nothing to learn"),
+    ({"concept": ("<..>=one",), "word": ("dog",)}, "names a folder too"),
     ({"vectors": 0}, "--vectors must be at least 1"),
     ({"batch": 0}, "--batch must be at least 1"),
     ({"vectors": 30}, "choose fewer --vectors"),
@@ -162,6 +158,21 @@ def test_folders_without_photos_are_told(settings: Settings, tmp_path: Path) -> 
             train(settings(concept=concept, word=("dog",)))
 
 
+def test_names_that_are_taken_or_would_be_split_are_told(settings: Settings) -> None:
+    for name, wrong in (("<|endoftext|>", "already; choose another"), ("new1", "would be split")):
+        asked = settings(concept=(settings().concept[0].replace("<new1>", name),), word=("dog",))
+        with pytest.raises(UserError, match=wrong):
+            train(asked)
+        assert not asked.run.exists()
+
+
+def test_one_photo_is_too_few(settings: Settings, tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / "one" / f"{number}.png").unlink()
+    with pytest.raises(UserError, match="one holds one photo"):
+        train(settings())
+
+
 def edited(folder: Path, **values) -> None:
     index = folder / "model_index.json"
     index.write_text(json.dumps({**json.loads(index.read_text()), **values}))
@@ -174,6 +185,7 @@ def predicting(folder: Path, kind: str) -> None:
 
 BROKEN = [
     (lambda folder: shutil.rmtree(folder / "tokenizer"), "has no tokenizer"),
+    (lambda folder: (folder / "tokenizer" / "tokenizer.json").unlink(), "no tokenizer/vocab.json"),
     (lambda folder: edited(folder, unet=None), "has no unet"),
     (lambda folder: edited(folder, _class_name="FluxPipeline"), "holds a FluxPipeline"),
     (lambda folder: (folder / "unet" / "config.json").unlink(), "cannot be read by diffusers"),
@@ -208,12 +220,12 @@ def test_a_pipeline_that_changed_stops_a_resume(settings: Settings, tmp_path: Pa
     config = folder / "scheduler" / "scheduler_config.json"
     config.write_text(config.read_text().replace("0.012", "0.013"))
     for use in (lambda: textual_inversion.resume(run), lambda: load_personalized(run.path)):
-        with pytest.raises(UserError, match="pipeline .* changed since"):
+        with pytest.raises(UserError, match=r"pipeline .* changed since"):
             use()
 
 
 def test_a_run_without_words_yet_is_told(settings: Settings, tmp_path: Path) -> None:
     run = train(settings())
     shutil.rmtree(run.path / "embeddings")
-    with pytest.raises(UserError, match="not learned its words yet"):
+    with pytest.raises(UserError, match="has no embeddings/new1"):
         load_personalized(run.path)

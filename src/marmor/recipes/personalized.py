@@ -1,14 +1,35 @@
 """Pipelines with what was learned in them: the runs of `marmor personalize`, and plain folders."""
 
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from marmor.personalization import add_placeholder
-from marmor.recipes.learned import base_of, read_words
+import torch
+from torch import Tensor
+
+from marmor.base.errors import UserError, reason
+from marmor.base.files import atomic
+from marmor.personalization import (
+    add_placeholder,
+    put_in,
+    read_low_rank,
+    read_projections,
+    require_peft,
+    write_embedding,
+    write_projections,
+)
+from marmor.recipes.learned import LOW_RANK, PROJECTIONS, base_of, read_words, weights_file
 from marmor.recipes.text_to_image import load_pipeline
 from marmor.training import RunFolder
 
-RECIPES = ("textual-inversion",)
+RECIPES = (
+    "textual-inversion",
+    "custom-diffusion",
+    "lora",
+    "personalize-merge",
+    "personalize-import",
+)
+Target = Literal["pipeline", "safetensors", "bin"]
 
 
 def load_personalized(run: Path) -> Any:
@@ -20,9 +41,100 @@ def load_personalized(run: Path) -> Any:
     """
     if (run / "model_index.json").is_file():
         return load_pipeline(run)
-    opened = RunFolder.open(run, *RECIPES)
+    opened = open_personalized(run)
     words = read_words(opened)
+    projections, low_rank = (weights_file(opened, name) for name in (PROJECTIONS, LOW_RANK))
     pipeline = load_pipeline(base_of(opened))
+    add_words(pipeline, words)
+    if projections is not None:
+        add_projections(pipeline, projections)
+    if low_rank is not None:
+        add_low_rank_file(pipeline, low_rank)
+    return pipeline
+
+
+def open_personalized(run: Path) -> RunFolder:
+    """A run of `marmor personalize`; UserError where the folder is none."""
+    return RunFolder.open(run, *RECIPES)
+
+
+def add_words(pipeline: Any, words: dict[str, Tensor]) -> None:
+    """Gives a pipeline new words with their vectors (V, D)."""
     for name, vectors in words.items():
         add_placeholder(pipeline.tokenizer, pipeline.text_encoder, name, vectors)
-    return pipeline
+
+
+def add_projections(pipeline: Any, file: Path) -> None:
+    """Puts a file's weights in the place of the U-Net's own; UserError where they do not fit."""
+    try:
+        put_in(pipeline.unet, read_projections(file))
+    except ValueError as error:
+        raise UserError(
+            f"{file} was made for another U-Net than the pipeline's: {error}."
+        ) from error
+
+
+def add_low_rank_file(pipeline: Any, file: Path) -> None:
+    """Puts a file's low-rank weights beside the U-Net's own, as diffusers does; UserError where it fails."""
+    require_peft()
+    from diffusers.utils import logging
+
+    read_low_rank(file)
+    spoken = logging.get_verbosity()
+    logging.set_verbosity_error()  # it would wonder that the text encoder has none
+    try:
+        pipeline.load_lora_weights(str(file.parent), weight_name=file.name, local_files_only=True)
+    except Exception as error:  # whatever its many readers raise
+        raise UserError(f"{file} cannot be read by diffusers: {reason(error)}") from error
+    finally:
+        logging.set_verbosity(spoken)
+
+
+def export(run: Path, out: Path, to: Target = "pipeline") -> None:
+    """Writes a run as a whole pipeline with all that was learned folded in, or as files for diffusers.
+
+    ``to``: pipeline, or the ending of the files: one a word, ``<new1>.bin``, and the weights of the U-Net.
+    Raises UserError where ``out`` holds something already, before anything is written.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} already exists and is not empty; choose another --out.")
+    partial = out.parent / f".{out.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    write = _write_pipeline if to == "pipeline" else _write_files
+    try:
+        write(run, partial, to)
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {out}: {error.strerror or error}; free some space."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_pipeline(run: Path, out: Path, to: Target) -> None:
+    pipeline = load_personalized(run)
+    if getattr(pipeline.unet, "peft_config", None):
+        pipeline.fuse_lora()
+        pipeline.unload_lora_weights()
+    pipeline.save_pretrained(out)
+
+
+def _write_files(run: Path, out: Path, to: Target) -> None:
+    opened = open_personalized(run)
+    for name, vectors in read_words(opened).items():
+        write_embedding(out / f"{name}.{to}", name, vectors)
+    projections, low_rank = (weights_file(opened, name) for name in (PROJECTIONS, LOW_RANK))
+    if projections is not None:
+        unet = load_pipeline(base_of(opened)).unet
+        write_projections(
+            (out / PROJECTIONS).with_suffix(f".{to}"), unet, read_projections(projections)
+        )
+    if low_rank is not None:
+        with atomic((out / LOW_RANK).with_suffix(f".{to}")) as temporary:
+            if to == "safetensors":
+                shutil.copyfile(low_rank, temporary)
+            else:
+                torch.save(read_low_rank(low_rank), temporary)

@@ -21,17 +21,22 @@ from marmor.figures import confusion, grid, save_png
 from marmor.recipes import (
     adapt,
     adapt_page,
+    bringing_in,
+    custom_diffusion,
     digits,
     domains,
     faces,
     gan_faces,
     iclevr,
     judge,
+    lora,
+    merging_runs,
     scene_judge,
     study,
     textual_inversion,
 )
 from marmor.recipes.folders import PRETRAINED, pretrained
+from marmor.recipes.learned import check_whole
 from marmor.recipes.models import load_judge
 from marmor.recipes.scoring import (
     accuracy,
@@ -54,11 +59,19 @@ RESUME: dict[str, Callable[[RunFolder], object]] = {
     scene_judge.RECIPE: scene_judge.resume,
     adapt.RECIPE: lambda run: adapt_page.tell(adapt.resume(run)),
     textual_inversion.RECIPE: textual_inversion.resume,
+    custom_diffusion.RECIPE: custom_diffusion.resume,
+    lora.RECIPE: lora.resume,
+    merging_runs.RECIPE: check_whole,
+    bringing_in.RECIPE: check_whole,
 }
 COMMANDS = {
     adapt.RECIPE: "adapt",
     study.RECIPE: "study iclevr",
     textual_inversion.RECIPE: "personalize textual-inversion",
+    custom_diffusion.RECIPE: "personalize custom-diffusion",
+    lora.RECIPE: "personalize lora",
+    merging_runs.RECIPE: "personalize merge",
+    bringing_in.RECIPE: "personalize import",
 }
 """Of recipes that `marmor train` does not know."""
 SHEET = 100

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from marmor.base.errors import UserError, reason
 from marmor.base.files import fingerprint_of, read_settings
 
 KIND = "StableDiffusionPipeline"
 PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
+VOCABULARY = ("vocab.json", "merges.txt")
+"""What a CLIP's tokenizer is made of, where it is not all in tokenizer.json."""
 READ = (".json", ".txt", ".model", ".safetensors", ".bin")
 """Endings of the files that a part may be made of."""
 
@@ -22,20 +22,21 @@ def load_pipeline(folder: Path) -> Any:
     _check(folder)
     try:
         import diffusers
+        import transformers.utils.logging as transformers_logging
         from diffusers.utils import logging
     except ImportError:
         raise UserError(
             f"{folder} needs diffusers to be read; install it with: pip install 'marmor[hub]'"
         ) from None
     logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     try:
         pipeline = getattr(diffusers, KIND).from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever its many readers raise
         raise UserError(f"{folder} cannot be read by diffusers: {reason(error)}") from error
     pipeline.set_progress_bar_config(disable=True)
-    pipeline.to(torch.float32)
     for part in (pipeline.text_encoder, pipeline.unet, pipeline.vae):
-        part.eval().requires_grad_(False)
+        part.float().eval().requires_grad_(False)
     return pipeline
 
 
@@ -75,4 +76,11 @@ def _check(folder: Path) -> None:
     if missing:
         raise UserError(
             f"the pipeline {folder} has no {missing[0]}; copy it from where the pipeline comes from."
+        )
+    tokenizer = folder / "tokenizer"
+    lacking = [name for name in VOCABULARY if not (tokenizer / name).is_file()]
+    if lacking and not (tokenizer / "tokenizer.json").is_file():
+        raise UserError(
+            f"the pipeline {folder} has no tokenizer/{lacking[0]}, without which it reads no word; copy it "
+            "from where the pipeline comes from."
         )

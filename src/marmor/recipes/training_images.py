@@ -61,10 +61,10 @@ def facts_of(data: ImageSet) -> dict[str, Any]:
     return {"count": len(data), "fingerprint": data.fingerprint(), "notes": list(data.notes)}
 
 
-def check_same_images(run: RunFolder, data: ImageSet) -> None:
-    """Raises UserError where ``data`` is not what the run began with."""
-    if data.fingerprint() != run.config["settings"]["data"]["fingerprint"]:
+def check_same_images(run: RunFolder, data: ImageSet, what: str = "data") -> None:
+    """Raises UserError where ``data`` is not what the run began with, as ``what`` in its config tells."""
+    if data.fingerprint() != run.config["settings"][what]["fingerprint"]:
         raise UserError(
-            f"the data changed since {run.path} began (another fingerprint); "
+            f"the {what} changed since {run.path} began (another fingerprint); "
             "a run can only go on with the images it started with."
         )

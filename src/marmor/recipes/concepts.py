@@ -1,0 +1,350 @@
+"""What all ways to teach a pipeline concepts share: photos, words, sentences, the loop's method."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from marmor.base.errors import UserError
+from marmor.base.pixels import to_unit
+from marmor.base.progress import console, progress_bar
+from marmor.base.seeds import torch_stream
+from marmor.data import ImageSet, epoch_order, join, read
+from marmor.personalization import (
+    NAME,
+    Concepts,
+    NewRows,
+    Placeholder,
+    add_placeholder,
+    expand,
+    first_vectors,
+    require_target,
+    squared_error,
+    views,
+)
+from marmor.recipes.learned import base_of
+from marmor.recipes.prior import Prior
+from marmor.recipes.text_to_image import image_side, load_pipeline, training_scheduler
+from marmor.training import (
+    Batch,
+    Budget,
+    LoopSettings,
+    Optimizers,
+    Precision,
+    RunFolder,
+    Turn,
+    fit,
+    warmup_then_linear,
+)
+from marmor.training.processes import processes
+
+USUAL_MINUTES = 10.0
+WORD_RATE = 0.005
+EMA = 0.98
+START = "object"
+FEWEST = 2
+"""A word that is learned from one photo is that photo."""
+SENTENCES = (
+    "a photo of a {}",
+    "a picture of a {}",
+    "a photo of one {}",
+    "a bright photo of a {}",
+    "a dark photo of a {}",
+    "a photo of a {} up close",
+    "a photo of a small {}",
+    "a photo of the {}",
+)
+"""What photos are called in training; neutral, so that the word takes all that sets them apart."""
+
+
+@dataclass(frozen=True)
+class ConceptWishes:
+    """What every `marmor personalize` command that trains can be told.
+
+    Args:
+        pipeline: a folder of diffusers' StableDiffusionPipeline.
+        concept: each new word and its photos, '<new1>=DIR'; several learn side by side.
+        word: a word of the pipeline where the vectors start, "object" when left out; one for all, or one
+            a concept.
+        run: the run folder to write.
+        vectors: vectors a word.
+        minutes: budget in minutes of training, 10 when nothing is said; one of minutes, steps.
+        steps: budget in optimizer steps.
+        seed: everything random follows from it.
+        batch: photos a step.
+        precision: auto is bf16 where the processor has it.
+    """
+
+    pipeline: Path
+    concept: tuple[str, ...]
+    word: tuple[str, ...] = ()
+    run: Path = Path("runs/concepts")
+    vectors: int = 1
+    minutes: float | None = None
+    steps: int | None = None
+    seed: int = 0
+    batch: int = 4
+    precision: Precision = "auto"
+
+    @property
+    def budget(self) -> Budget:
+        return Budget.asked(USUAL_MINUTES, steps=self.steps, minutes=self.minutes)
+
+    @property
+    def concepts(self) -> dict[str, Path]:
+        """Photos by word; UserError for what is no '<new1>=DIR', and for a word that is named twice."""
+        found: dict[str, Path] = {}
+        for text in self.concept:
+            name, equals, folder = text.partition("=")
+            if not equals or not folder or name in found:
+                raise UserError(
+                    f"--concept {text!r} should be a new word and its photos, '<new1>=DIR'."
+                )
+            found[name] = Path(folder)
+        if not found:
+            raise UserError("there is nothing to learn; give --concept '<new1>=DIR'.")
+        return found
+
+    @property
+    def words(self) -> list[str]:
+        """The word of each concept where its vectors start."""
+        starts = self.word or (START,)
+        return list(starts * (len(self.concept) // len(starts)))
+
+    def check(self) -> None:
+        """UserError for wishes that cannot be."""
+        concepts = self.concepts
+        for name in ("vectors", "batch"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} must be at least 1, not {getattr(self, name)}.")
+        if self.word and len(self.word) not in {1, len(concepts)}:
+            raise UserError(
+                f"--word names {len(self.word)} words for {len(concepts)} concepts; "
+                "give one for all, or one for each."
+            )
+        if unsafe := [name for name in concepts if _leaves(name.strip("<>"))]:
+            raise UserError(
+                f"the new word {unsafe[0]!r} names a folder too; take letters and digits."
+            )
+        _ = self.budget
+
+    def asked(self) -> dict[str, Any]:
+        """As JSON for the run's config; paths are absolute, so that it can be resumed from anywhere."""
+        concept = tuple(f"{name}={folder.resolve()}" for name, folder in self.concepts.items())
+        told = {name: _plain(value) for name, value in vars(replace(self, concept=concept)).items()}
+        del told["run"]  # the run's own place is where its folder lies
+        return told
+
+
+Wishes = TypeVar("Wishes", bound=ConceptWishes)
+
+
+def wishes_of(run: RunFolder, kind: type[Wishes]) -> Wishes:
+    """What a run was asked for; UserError where its pipeline has gone or changed since."""
+    asked = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in run.config["settings"]["asked"].items()
+    }
+    return kind(**{**asked, "pipeline": base_of(run), "run": run.path})
+
+
+@dataclass(frozen=True)
+class Photos:
+    """The photos of all concepts, and of each which concept it shows."""
+
+    images: ImageSet
+    concepts: Tensor
+    """int64 (N,)."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A pipeline that knows its new words, which start where they were asked to, and what they should mean.
+
+    Args:
+        pipeline: of diffusers, frozen.
+        words: the new words, in the order of the concepts.
+        photos: of all concepts.
+        tokens: int64 (concepts, sentences, L): what photos of a concept are called.
+    """
+
+    pipeline: Any
+    words: list[Placeholder]
+    photos: Photos
+    tokens: Tensor
+
+    def rows(self) -> NewRows | None:
+        """The vectors of the new words; None where there are none."""
+        ids = [number for word in self.words for number in word.ids]
+        return NewRows(self.pipeline.text_encoder, ids) if ids else None
+
+    def vectors(self, rows: NewRows | None) -> dict[str, Tensor]:
+        """Learned vectors (V, D) by word."""
+        if rows is None:
+            return {}
+        each = rows.rows.detach().split([len(word.ids) for word in self.words])
+        return {word.name: found for word, found in zip(self.words, each, strict=True)}
+
+
+def prepare(wishes: ConceptWishes, phrases: bool = False) -> Lesson:
+    """Reads the pipeline and the photos and adds the new words.
+
+    With ``phrases`` a concept without brackets is called by words that the pipeline knows already. Raises
+    UserError for wishes that cannot be, and for pipelines and photos that cannot be read.
+    """
+    wishes.check()
+    concepts = wishes.concepts
+    pipeline = load_pipeline(wishes.pipeline).to(processes().device)
+    require_target(training_scheduler(pipeline))
+    photos = _photos(concepts, image_side(pipeline))
+    parts = pipeline.tokenizer, pipeline.text_encoder
+    words = [
+        add_placeholder(*parts, name, first_vectors(*parts, start, wishes.vectors))
+        for name, start in zip(concepts, wishes.words, strict=True)
+        if NAME.fullmatch(name) or not phrases
+    ]
+    said = [[sentence.format(name) for sentence in SENTENCES] for name in concepts]
+    tokens = [tokens_of(pipeline.tokenizer, each, words) for each in said]
+    return Lesson(pipeline, words, photos, torch.stack(tokens))
+
+
+def tokens_of(tokenizer: Any, sentences: list[str], words: list[Placeholder]) -> Tensor:
+    """int64 (sentences, L), L what the pipeline reads; UserError for a sentence that is longer."""
+    asked = [expand(sentence, words) for sentence in sentences]
+    lengths = list(map(len, tokenizer(asked)["input_ids"]))
+    if max(lengths) > tokenizer.model_max_length:
+        longest = sentences[lengths.index(max(lengths))]
+        raise UserError(
+            f"the sentence {longest!r} is {max(lengths)} tokens long, and the pipeline reads "
+            f"{tokenizer.model_max_length}; choose fewer --vectors or fewer words."
+        )
+    return tokenizer(asked, padding="max_length", return_tensors="pt")["input_ids"]
+
+
+class ConceptMethod:
+    """The loop's method: photos in some view, called by their word in some sentence.
+
+    Where there is a prior, each photo comes with a picture of its concept's kind, and the loss is
+    concept + weight x prior (Kumari et al. 2023, Ruiz et al. 2023).
+    """
+
+    def __init__(
+        self,
+        lesson: Lesson,
+        module: Concepts,
+        optimizers: Optimizers,
+        wishes: ConceptWishes,
+        prior: Prior | None = None,
+    ) -> None:
+        self.lesson, self.module, self.prior = lesson, module, prior
+        self.seed, self.batch_size = wishes.seed, wishes.batch
+        self.scheduler = training_scheduler(lesson.pipeline)
+        self.dataset_size = len(lesson.photos.images)
+        self.turn = Turn(self.loss, optimizers)
+
+    def turns(self, step: int) -> list[Turn]:
+        return [self.turn]
+
+    def draw(self, step: int, turn: int = 0) -> Batch:
+        """Views, their sentences' tokens, noises and steps; the same for the same (seed, step)."""
+        stream = torch_stream(self.seed, "train", step)
+        photos = self.lesson.photos
+        chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)
+        sentence = torch.randint(len(SENTENCES), (self.batch_size,), generator=stream)
+        concepts = photos.concepts[chosen]
+        tokens = self.lesson.tokens[concepts, sentence]
+        batch = self._noised(photos.images.images[chosen], tokens, stream)
+        if self.prior is None:
+            return batch
+        kin = self.prior.draw(concepts, stream)
+        beside = self._noised(self.prior.images.images[kin], self.prior.tokens[kin], stream)
+        return batch | {f"prior.{name}": values for name, values in beside.items()}
+
+    def _noised(self, images: Tensor, tokens: Tensor, stream: torch.Generator) -> Batch:
+        pipeline = self.lesson.pipeline
+        side = images.shape[-1] // pipeline.vae_scale_factor
+        shape = (len(images), pipeline.vae.config.latent_channels, side, side)
+        times = self.scheduler.config["num_train_timesteps"]
+        return {
+            "image": views(to_unit(images), stream),
+            "tokens": tokens,
+            "spread": torch.randn(shape, generator=stream),
+            "noise": torch.randn(shape, generator=stream),
+            "steps": torch.randint(times, (len(images),), generator=stream),
+        }
+
+    def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        assert isinstance(module, Concepts)
+        if self.prior is None:
+            return {"loss": self._errors(module, batch).mean()}
+        names = [name for name in batch if not name.startswith("prior.")]
+        both = {name: torch.cat([batch[name], batch[f"prior.{name}"]]) for name in names}
+        concept, prior = (half.mean() for half in self._errors(module, both).chunk(2))
+        loss = concept + self.prior.weight * prior
+        return {"loss": loss, "concept": concept, "prior": prior}
+
+    def _errors(self, module: Concepts, batch: Batch) -> Tensor:
+        pipeline = self.lesson.pipeline
+        with torch.no_grad():
+            coded = pipeline.vae.encode(batch["image"]).latent_dist
+            latents = (coded.mean + coded.std * batch["spread"]).float()
+            latents = latents * pipeline.vae.config.scaling_factor
+        states = module.states(pipeline.text_encoder, batch["tokens"])
+        network = module.network(pipeline.unet)
+        return squared_error(
+            network, self.scheduler, latents, states, batch["noise"], batch["steps"]
+        )
+
+    def rate(self, progress: float) -> float:
+        return warmup_then_linear(progress)
+
+
+def learn(
+    run: RunFolder, wishes: ConceptWishes, method: ConceptMethod, keep: Callable[[Concepts], None]
+) -> None:
+    """Trains to the end of the budget and keeps the average."""
+    loop = LoopSettings(wishes.budget, ema=EMA, precision=wishes.precision)
+    with progress_bar("learning") as bar:
+        average = fit(
+            method, run, loop, lambda share, record: bar(share, f"loss {record['loss']:.4f}")
+        )
+    learned = average.module
+    assert isinstance(learned, Concepts)
+    keep(learned)
+
+
+def announce(wishes: ConceptWishes, lesson: Lesson) -> None:
+    """Says what is about to be learned, and what had to be done to the photos."""
+    for note in lesson.photos.images.notes:
+        console.print(f"note: {note}")
+    console.print(
+        f"learning {', '.join(wishes.concepts)} from {len(lesson.photos.images)} photos for "
+        f"{wishes.budget} → {wishes.run}"
+    )
+
+
+def _leaves(name: str) -> bool:
+    """Whether a name is no plain name of a folder."""
+    return "/" in name or "\\" in name or name in {".", ".."}
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return str(value.resolve()) if isinstance(value, Path) else value
+
+
+def _photos(concepts: dict[str, Path], side: int) -> Photos:
+    sets = [read(str(f), "train", side).unlabelled().colour() for f in concepts.values()]
+    for folder, one in zip(concepts.values(), sets, strict=True):
+        if len(one) < FEWEST:
+            raise UserError(
+                f"{folder} holds one photo, which a word would learn by heart, background and all; "
+                "give three to five that show the thing in different places."
+            )
+    counts = torch.tensor([len(one) for one in sets])
+    return Photos(join(sets), torch.arange(len(sets)).repeat_interleave(counts))

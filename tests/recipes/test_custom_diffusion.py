@@ -1,0 +1,212 @@
+"""`marmor personalize custom-diffusion` on a tiny random pipeline."""
+
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from marmor.base.errors import UserError
+from marmor.cli import main
+from marmor.personalization import read_projections
+from marmor.recipes import custom_diffusion
+from marmor.recipes import prior as prior_recipe
+from marmor.recipes.concepts import ConceptMethod
+from marmor.recipes.custom_diffusion import CustomSettings, train
+from marmor.recipes.learned import PROJECTIONS, read_words
+from marmor.recipes.personalized import load_personalized
+from marmor.training import RunFolder
+
+peers = pytest.importorskip("diffusers")
+
+Settings = Callable[..., CustomSettings]
+BOTH = "a photo of a <new1> next to a <new2>"
+
+
+@pytest.fixture
+def settings(pipeline_folder: Path, concepts: tuple[str, ...], tmp_path: Path) -> Settings:
+    """Two concepts, three steps, a prior of four pictures each that the pipeline draws."""
+    plain = CustomSettings(
+        pipeline_folder,
+        concepts,
+        ("dog", "red"),
+        tmp_path / "run",
+        steps=3,
+        batch=2,
+        rate=0.01,
+        prior_count=3,
+        prior_steps=1,
+    )
+    return lambda **changes: replace(plain, **changes)
+
+
+def given(tmp_path: Path) -> Path:
+    folder = tmp_path / "kin"
+    folder.mkdir()
+    for number in range(4):
+        Image.new("RGB", (16, 16), (40 * number, 90, 10)).save(folder / f"{number}.png")
+    return folder
+
+
+def test_words_and_projections_change_and_nothing_else_does(
+    settings: Settings, pipeline, draw
+) -> None:
+    run = train(settings(vectors=2))
+    learned = load_personalized(run.path)
+    weights = read_projections(run.path / PROJECTIONS)
+    before, after = pipeline.unet.state_dict(), learned.unet.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == weights.keys() == set(custom_diffusion.projection_names(pipeline.unet))
+    assert all(torch.equal(after[name], weights[name]) for name in weights)
+    table = [p.text_encoder.get_input_embeddings().weight for p in (pipeline, learned)]
+    known = len(table[0])
+    assert torch.equal(table[1][:known], table[0])
+    ids = pipeline.tokenizer("dog red")["input_ids"][1:3]
+    starts = table[0][ids].repeat_interleave(2, 0)
+    assert ((table[1][known:] - starts).abs() > 1e-4).any(1).all()
+    for part in ("vae", "text_encoder"):
+        mine, theirs = (getattr(p, part).state_dict() for p in (pipeline, learned))
+        same = [n for n in mine if "token_embedding" not in n]
+        assert all(torch.equal(mine[name], theirs[name]) for name in same)
+    assert not torch.equal(draw(learned, "a dog"), draw(pipeline, "a dog"))
+
+
+def test_diffusers_draws_the_run_from_its_files(
+    settings: Settings, pipeline_folder: Path, draw
+) -> None:
+    run = train(settings(vectors=2)).path
+    theirs = peers.StableDiffusionPipeline.from_pretrained(pipeline_folder)
+    theirs.set_progress_bar_config(disable=True)
+    theirs.unet.load_attn_procs(str(run), weight_name=PROJECTIONS, _pipeline=theirs)
+    for name in ("new1", "new2"):
+        theirs.load_textual_inversion(str(run / "embeddings" / name))
+    mine = draw(load_personalized(run), BOTH)
+    assert torch.allclose(draw(theirs, BOTH), mine, atol=1e-4)
+
+
+def test_the_loss_is_that_of_photos_plus_the_weighted_one_of_the_prior(
+    settings: Settings, tmp_path: Path
+) -> None:
+    asked = settings(prior=(given(tmp_path),), prior_weight=0.25)
+    lesson, prior = custom_diffusion._prepare(asked)
+    method = custom_diffusion.method_of(asked, lesson, prior)
+    batch = method.draw(0)
+    found = method.loss(method.module, batch)
+    photos = {n: v for n, v in batch.items() if not n.startswith("prior.")}
+    kin = {n.removeprefix("prior."): v for n, v in batch.items() if n.startswith("prior.")}
+    concept, beside = (method._errors(method.module, part).mean() for part in (photos, kin))
+    assert torch.allclose(found["loss"], concept + 0.25 * beside)
+    assert torch.allclose(found["concept"], concept)
+    found["loss"].backward()
+    assert all(p.grad is not None and p.grad.any() for p in method.module.parameters())
+    alone = custom_diffusion.method_of(settings(prior_weight=0.0), lesson, None)
+    assert torch.allclose(alone.loss(alone.module, alone.draw(0))["loss"], concept)
+
+
+def test_each_photo_comes_with_a_picture_of_its_own_kind_called_by_the_word(
+    settings: Settings, tmp_path: Path
+) -> None:
+    red = tmp_path / "red"
+    red.mkdir()
+    for number in range(2):
+        Image.new("RGB", (16, 16), (250, 0, 0)).save(red / f"{number}.png")
+    asked = settings(prior=(given(tmp_path), red), batch=12, prior_prompt=("a {}", "the {}"))
+    lesson, prior = custom_diffusion._prepare(asked)
+    assert prior is not None
+    assert prior.counts.tolist() == [4, 2]
+    tokenizer = lesson.pipeline.tokenizer
+    called = [tokenizer.decode(t, skip_special_tokens=True).strip() for t in prior.tokens]
+    assert called == ["a dog", "the dog"] * 2 + ["a red", "the red"]
+    batch = custom_diffusion.method_of(asked, lesson, prior).draw(0)
+    first = set(lesson.words[0].ids)
+    of_one = [bool(first & set(tokens.tolist())) for tokens in batch["tokens"]]
+    beside = [bool(t.max() > 0.9) for t in batch["prior.image"][:, 0].flatten(1)]
+    assert sum(of_one) == 6
+    assert beside == [not one for one in of_one]
+    drawn = prior.draw(torch.tensor([0] * 200 + [1] * 200), torch.Generator().manual_seed(0))
+    assert set(drawn[:200].tolist()) == {0, 1, 2, 3}
+    assert set(drawn[200:].tolist()) == {4, 5}
+
+
+def test_an_interrupted_run_goes_on_bit_for_bit(settings: Settings, tmp_path, monkeypatch) -> None:
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    train(settings(run=straight))
+    drawn, painted = ConceptMethod.draw, prior_recipe._draw
+    seen = []
+
+    def stop(method, step: int, turn: int = 0):
+        if step == 1:
+            signal.raise_signal(signal.SIGINT)
+        return drawn(method, step, turn)
+
+    def stop_early(pipeline, folder: Path, *rest):
+        seen.append(folder)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return painted(pipeline, folder, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prior_recipe, "_draw", stop_early)
+        with pytest.raises(KeyboardInterrupt):
+            train(settings(run=stopped))
+    assert len(list((stopped / "prior").rglob("*.png"))) == 3
+    with monkeypatch.context() as patch:
+        patch.setattr(ConceptMethod, "draw", stop)
+        with pytest.raises(KeyboardInterrupt):
+            custom_diffusion.resume(RunFolder.open(stopped))
+    assert not (stopped / PROJECTIONS).exists()
+    with pytest.raises(UserError, match="yet; go on with the run"):
+        load_personalized(stopped)
+    main(["resume", str(stopped)])
+    mine, theirs = (read_projections(run / PROJECTIONS) for run in (stopped, straight))
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    words = [read_words(RunFolder.open(run)) for run in (stopped, straight)]
+    assert all(torch.equal(words[0][name], words[1][name]) for name in ("<new1>", "<new2>"))
+    pictures = sorted((straight / "prior").rglob("*.png"))
+    assert len(pictures) == 6
+    assert len({file.read_bytes() for file in pictures}) == 6
+    for file in pictures:
+        assert (stopped / file.relative_to(straight)).read_bytes() == file.read_bytes()
+
+
+def test_a_prior_or_a_pipeline_that_changed_stops_a_resume(
+    settings: Settings, tmp_path: Path
+) -> None:
+    folder, kin = tmp_path / "copied", given(tmp_path)
+    shutil.copytree(settings().pipeline, folder)
+    run = train(settings(prior=(kin,), pipeline=folder, steps=1))
+    custom_diffusion.resume(run)
+    Image.new("RGB", (16, 16), (9, 9, 9)).save(kin / "0.png")
+    with pytest.raises(UserError, match="the prior changed since"):
+        custom_diffusion.resume(run)
+    config = folder / "scheduler" / "scheduler_config.json"
+    config.write_text(config.read_text().replace("0.012", "0.013"))
+    with pytest.raises(UserError, match=r"pipeline .* changed since"):
+        custom_diffusion.resume(run)
+    shutil.rmtree(folder)
+    with pytest.raises(UserError, match="is not there any more"):
+        load_personalized(run.path)
+
+
+WRONG = [
+    ({"prior": (Path("a"),) * 3}, "--prior names 3 folders for 2 concepts"),
+    ({"prior": (Path("nowhere"),)}, "nowhere does not exist"),
+    ({"prior_prompt": ("a dog",)}, "should hold {}"),
+    ({"prior_prompt": ("a {} " + "next " * 40,)}, "tokens long"),
+    ({"prior_count": 0}, "--prior-count must be at least 1"),
+    ({"prior_steps": 0}, "--prior-steps must be at least 1"),
+    ({"prior_weight": -1.0}, "--prior-weight must be a number of at least 0"),
+    ({"rate": float("nan")}, "--rate must be a number of at least 0"),
+]
+
+
+@pytest.mark.parametrize(("changes", "wrong"), WRONG)
+def test_wishes_that_cannot_be_are_one_sentence(changes, wrong, settings: Settings) -> None:
+    asked = settings(**changes)
+    with pytest.raises(UserError, match=wrong):
+        train(asked)
+    assert not asked.run.exists()
