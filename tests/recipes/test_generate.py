@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from marmor.cli import main
 from marmor.data import read_picture
 from marmor.recipes import generating
-from marmor.recipes.learned import told_of_base, write_words
+from marmor.recipes.learned import told, write_words
 from marmor.recipes.personalized import load_personalized
 from marmor.recipes.textual_inversion import RECIPE
 from marmor.training import RunFolder
@@ -25,7 +25,7 @@ def learned(pipeline_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """A run of two words, the first of two vectors, as training leaves it."""
     path = tmp_path_factory.mktemp("runs") / "words"
     words = ["<new1>", "<new2>"]
-    run = RunFolder.create(path, RECIPE, told_of_base(pipeline_folder, words))
+    run = RunFolder.create(path, RECIPE, told(pipeline_folder, words))
     stream = torch.Generator().manual_seed(0)
     rows = [torch.randn(vectors, 32, generator=stream) for vectors in (2, 1)]
     write_words(run, dict(zip(words, rows, strict=True)))
@@ -283,7 +283,9 @@ def test_runs_that_have_not_learned_yet_are_told(learned, tmp_path, capsys, gene
     held = RunFolder.open(learned).config["settings"]
     RunFolder.create(tmp_path / "begun", RECIPE, held)
     call = lambda: generate("--prompt", "a dog", model=tmp_path / "begun")  # noqa: E731
-    assert "has not learned its words yet; go on with it: marmor resume" in fails(capsys, call)
+    assert "learned_embeds.safetensors yet; go on with the run (marmor resume" in fails(
+        capsys, call
+    )
     call = lambda: generate("--prompt", "a dog", model=tmp_path / "nowhere")  # noqa: E731
     assert "nowhere" in fails(capsys, call)
 
