@@ -25,6 +25,7 @@ from marmor.recipes import (
     exporting,
     faces,
     gan_faces,
+    generating,
     hub,
     iclevr,
     inverting,
@@ -32,11 +33,14 @@ from marmor.recipes import (
     lora,
     making,
     merging_runs,
+    personal_scoring,
+    personal_scoring_page,
     personalized,
     pictures,
     predicting,
     probe_page,
     probing,
+    prompting,
     reporting,
     running,
     scene_judge,
@@ -351,6 +355,34 @@ def personalize_export(
     """
     personalized.export(run, out, to)
     console.print(f"exported: {out}")
+
+
+def personalize_score(
+    folders: Positional[tuple[str, ...]],
+    settings: Annotated[OmitArgPrefixes[personal_scoring.PersonalScoreSettings], arg(name="")],
+) -> None:
+    """Tell how like its photos and its prompt what was drawn is, and what leaks between concepts.
+
+    Example: marmor personalize score plain=drawn regional=apart --input input.json --model clip-vit-b32
+
+    Args:
+        folders: folders of `marmor generate --input`, DIR or NAME=DIR; several are compared.
+    """
+    personal_scoring_page.tell(personal_scoring.score(folders, settings))
+
+
+def generate(
+    run: Positional[Path],
+    settings: Annotated[OmitArgPrefixes[UseAppendAction[prompting.GenerateSettings]], arg(name="")],
+) -> None:
+    """Draw pictures by prompts, new words in them; the same command again goes on where it was stopped.
+
+    Example: marmor generate runs/dog --prompt 'a <new1> next to a <new2>' --count 25 --out drawn
+
+    Args:
+        run: a run of `marmor personalize`, or any folder of diffusers' StableDiffusionPipeline.
+    """
+    generating.generate(run, settings)
 
 
 def resume(run: Positional[Path]) -> None:
@@ -799,6 +831,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     },
     "draw": {
         "sample": sample,
+        "generate": generate,
         "ddim": ddim,
         "invert": invert,
         "interpolate": interpolate,
@@ -814,6 +847,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "predict": predict,
         "zero-shot": zero_shot,
         "probe": probe,
+        "personalize score": personalize_score,
         "report": report,
     },
     "share": {"export": export, "personalize export": personalize_export},

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from marmor.metrics import mean
+from marmor.metrics import mean, mean_within
 
 
 def test_students_interval():
@@ -17,3 +17,15 @@ def test_one_run_and_none():
     assert mean([0.5]) == (0.5, -math.inf, math.inf, 1)
     with pytest.raises(ValueError, match="nothing"):
         mean([])
+
+
+def test_what_differs_between_groups_is_no_error() -> None:
+    near, far = [1.0, 2.0, 3.0], [101.0, 102.0, 103.0]
+    found = mean_within([near, far])
+    assert found.value == 52
+    assert found.high - found.value == pytest.approx(2.7764451 / 6**0.5)  # t of 4, variance 1
+    assert found.count == 6
+    assert mean_within([near]) == mean(near)
+    assert mean_within([[1.0], [2.0]]).high == math.inf
+    with pytest.raises(ValueError, match="nothing"):
+        mean_within([near, []])

@@ -1,6 +1,7 @@
 """Figures: pictures of pictures, plots, and the report of a run as one HTML page."""
 
 from marmor.figures.cases import Case, cases
+from marmor.figures.overlays import overlays
 from marmor.figures.pictures import grid, pairs, save_png, side_by_side, stack, strip
 from marmor.figures.plots import bars, confusion, curves, intervals
 from marmor.figures.reliability import reliability
@@ -21,6 +22,7 @@ __all__ = [
     "curves",
     "grid",
     "intervals",
+    "overlays",
     "pairs",
     "reliability",
     "render",

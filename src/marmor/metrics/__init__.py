@@ -12,10 +12,11 @@ from marmor.metrics.frechet import (
 )
 from marmor.metrics.jackknife import LEAST, Figure, difference, figures
 from marmor.metrics.kernel import kernel_distance
+from marmor.metrics.leaks import Leaks, leaks, located, photo_leak
 from marmor.metrics.manifold import Manifold, manifold
-from marmor.metrics.means import Mean, mean
+from marmor.metrics.means import Mean, mean, mean_within
 from marmor.metrics.neighbours import Neighbours, nearest
-from marmor.metrics.objects import ObjectScores, object_scores
+from marmor.metrics.objects import ObjectScores, all_shown, object_scores
 from marmor.metrics.ranking import ranks, top
 from marmor.metrics.statistics import Gaussian, gaussian
 
@@ -27,12 +28,14 @@ __all__ = [
     "Figure",
     "FrechetDistances",
     "Gaussian",
+    "Leaks",
     "Manifold",
     "Mean",
     "Neighbours",
     "ObjectScores",
     "Share",
     "agreement",
+    "all_shown",
     "calibration",
     "can_detect",
     "closer_share",
@@ -44,10 +47,14 @@ __all__ = [
     "frechet_floor",
     "gaussian",
     "kernel_distance",
+    "leaks",
+    "located",
     "manifold",
     "mean",
+    "mean_within",
     "nearest",
     "object_scores",
+    "photo_leak",
     "ranks",
     "share",
     "share_difference",

@@ -20,13 +20,27 @@ def mean(values: Sequence[float]) -> Mean:
 
     Raises ValueError for no values.
     """
-    if not values:
+    return mean_within([values])
+
+
+def mean_within(groups: Sequence[Sequence[float]]) -> Mean:
+    """The mean of all values, with the interval that it has where the groups stay as they are.
+
+    Only what differs inside groups counts, by its pooled variance: Student's with N − G degrees of freedom
+    (stratified sampling, Cochran 1977, chapter 5). Without any left the interval is unbounded. Raises
+    ValueError for no groups and for an empty one.
+    """
+    if not groups or not all(groups):
         raise ValueError("there is no mean of nothing")
-    centre = statistics.fmean(values)
-    if len(values) == 1:
-        return Mean(centre, -math.inf, math.inf, 1)
+    count = sum(map(len, groups))
+    centre = math.fsum(value for group in groups for value in group) / count
+    free = count - len(groups)
+    if free == 0:
+        return Mean(centre, -math.inf, math.inf, count)
     from scipy.stats import t as student  # slow to import, and few commands need it
 
-    error = statistics.stdev(values) / math.sqrt(len(values))
-    reach = float(student.ppf(0.975, len(values) - 1)) * error
-    return Mean(centre, centre - reach, centre + reach, len(values))
+    squares = math.fsum(
+        (value - statistics.fmean(group)) ** 2 for group in groups for value in group
+    )
+    reach = float(student.ppf(0.975, free)) * math.sqrt(squares / free / count)
+    return Mean(centre, centre - reach, centre + reach, count)

@@ -25,6 +25,11 @@ class ObjectScores(NamedTuple):
     extra: float
 
 
+def all_shown(probabilities: Tensor) -> Tensor:
+    """Whether pictures show every one of some objects, whatever else: (N, K) in [0, 1] → bool (N,)."""
+    return (probabilities >= SHOWN).all(1)
+
+
 def object_scores(probabilities: Tensor, asked: Tensor) -> ObjectScores:
     """From a judge's probabilities (N, K) in [0, 1] and the objects asked for, bool (N, K).
 

@@ -1,5 +1,6 @@
-"""Teaching a text-to-image pipeline concepts of one's own: new words, weights, their files, merging."""
+"""Concepts of one's own in a text-to-image pipeline: new words, weights, files, merging, drawing them."""
 
+from marmor.personalization.attention import AttentionMaps, Watch, tokens_of, watched
 from marmor.personalization.chosen import ChosenWeights, put_in
 from marmor.personalization.concepts import Concepts
 from marmor.personalization.embedding_files import read_embedding, write_embedding
@@ -27,27 +28,47 @@ from marmor.personalization.projections import (
     read_projections,
     write_projections,
 )
+from marmor.personalization.regions import Box, Region, columns, shares
 from marmor.personalization.rows import NewRows
+from marmor.personalization.sampling import (
+    Background,
+    Script,
+    decode,
+    denoise,
+    encode,
+    plain_colours,
+)
 from marmor.personalization.views import views
 
 __all__ = [
     "MARK",
     "NAME",
+    "AttentionMaps",
+    "Background",
+    "Box",
     "ChosenWeights",
     "Concepts",
     "Constraints",
     "Merged",
     "NewRows",
     "Placeholder",
+    "Region",
+    "Script",
+    "Watch",
     "Where",
     "add_low_rank",
     "add_placeholder",
     "caption_features",
+    "columns",
     "constrain",
+    "decode",
+    "denoise",
+    "encode",
     "expand",
     "first_vectors",
     "is_projection",
     "merge",
+    "plain_colours",
     "projection_names",
     "put_in",
     "read_embedding",
@@ -55,8 +76,11 @@ __all__ = [
     "read_projections",
     "require_peft",
     "require_target",
+    "shares",
     "squared_error",
+    "tokens_of",
     "views",
+    "watched",
     "whole_words",
     "word_features",
     "write_embedding",
