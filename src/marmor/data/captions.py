@@ -87,7 +87,7 @@ def _captions(path: Path, names: Sequence[str]) -> list[list[str]]:
     found = read_json(path)
     if not isinstance(found, dict):
         raise UserError(f'{path} must give captions by picture, as {{"a.png": ["a red cube"], …}}.')
-    rows = [found.get(name, found.get(Path(name).name)) for name in names]
+    rows: list[Any] = [found.get(name, found.get(Path(name).name)) for name in names]
     for name, row in zip(names, rows, strict=True):
         if not _are_sentences(row):
             raise UserError(f'{path} has no captions of {name}; give them as ["a red cube", …].')

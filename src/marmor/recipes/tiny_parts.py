@@ -71,10 +71,14 @@ def autoencoder(sizes: PipelineSizes, side: int) -> Any:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
     count = len(sizes.coder)
+    # diffusers' annotations know tuples of one block.
+    blocks: dict[str, Any] = {
+        "block_out_channels": sizes.coder,
+        "down_block_types": ("DownEncoderBlock2D",) * count,
+        "up_block_types": ("UpDecoderBlock2D",) * count,
+    }
     return AutoencoderKL(
-        block_out_channels=sizes.coder,
-        down_block_types=("DownEncoderBlock2D",) * count,
-        up_block_types=("UpDecoderBlock2D",) * count,
+        **blocks,
         latent_channels=LATENT_CHANNELS,
         norm_num_groups=sizes.groups,
         sample_size=side,
@@ -121,7 +125,8 @@ def words_of_clip(folder: Path) -> Words:
     clip = load_hub_clip(inner if inner.is_dir() else folder)
     if not isinstance(clip.model, CLIPModel):
         raise UserError(f"{folder} holds no CLIP; name one, or a run of `marmor train tiny-clip`.")
-    encoder = CLIPTextModel(clip.model.config.text_config)
+    config: Any = clip.model.config.text_config
+    encoder = CLIPTextModel(config)
     # What lies above the last state, the projection into CLIP's space, no prompt needs.
     encoder.load_state_dict(clip.model.text_model.state_dict())
     clip.tokenizer.model_max_length = clip.facts.context

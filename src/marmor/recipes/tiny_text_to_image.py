@@ -200,9 +200,11 @@ def resume(run: RunFolder) -> None:
     for name in ("labels", "clip"):
         asked[name] = None if asked[name] is None else Path(asked[name])
     settings = TinyTextToImageSettings(**asked, run=run.path)
-    sizes = PipelineSizes(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in config["model"].items()}
-    )
+    model: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in config["model"].items()
+    }
+    sizes = PipelineSizes(**model)
     require_diffusers()
     data = load_pictures(settings, settings.seed).seen
     check_same(run, facts_of_captioned(data)["fingerprint"])
