@@ -59,7 +59,7 @@ class PersonalFindings:
 def page(found: PersonalFindings) -> Report:
     """The page of a run."""
     return Report(
-        title=f"{found.run.path.name}: {' and '.join(found.figures['words']) or 'a style'}",
+        title=f"{found.run.path.name}: {' and '.join(found.figures['vectors']) or 'a style'}",
         lead=f"{WAYS[found.run.recipe]} No picture of the first section was chosen or left out.",
         headline=_headline(found),
         sections=[_drawn(found), _training(found), _kept(found)],

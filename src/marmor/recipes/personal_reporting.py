@@ -86,7 +86,7 @@ def report(run: RunFolder, count: int | None, seed: int) -> Path:
     files = _files(run, words)
     figures = _earlier(run) | {
         **taken(run),
-        "words": {name: len(vectors) for name, vectors in words.items()},
+        "vectors": {name: len(vectors) for name, vectors in words.items()},
         "kept.bytes": sum(file.size for file in files),
         "pipeline.bytes": _size(base),
         "sample.seconds": seconds,
