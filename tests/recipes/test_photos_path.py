@@ -12,6 +12,8 @@ from PIL import Image
 
 from marmor.cli import main
 from marmor.data.packaged import packaged
+from marmor.recipes import personal_reporting, tiny_text_to_image
+from marmor.recipes.prompting import GenerateSettings
 
 pytest.importorskip("diffusers")
 
@@ -41,8 +43,10 @@ def subjects(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def worlds(tmp_path: Path) -> tuple[Path, Path]:
+def worlds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """A pipeline and a CLIP of the small world's sizes, after one step."""
+    monkeypatch.setattr(tiny_text_to_image, "SHEET_STEPS", 1)
+    monkeypatch.setattr(tiny_text_to_image, "SHEET_COLUMNS", 1)
     said = ["--count", "12", "--size", str(SIDE), "--steps", "1", "--batch", "4"]
     for name in ("tiny-text-to-image", "tiny-clip"):
         main(["train", name, *said, "--run", str(tmp_path / name)])
@@ -106,5 +110,8 @@ def test_photographs_go_the_whole_way(
         assert -2 <= method["several together"]["leak"] <= 2
         assert [prompt["passed"] for prompt in method["prompts"]] == [True] * 3
     assert (tmp_path / "s" / "report.html").is_file()
+    monkeypatch.setattr(
+        personal_reporting, "GenerateSettings", lambda **asked: GenerateSettings(**asked, steps=2)
+    )
     main(["report", str(run), "--per-class", "1"])
     assert (run / "figures" / "photos.png").is_file()
