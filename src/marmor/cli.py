@@ -645,7 +645,7 @@ def invert(
 def report(
     run: Positional[Path],
     judge: str | None = None,
-    per_class: int = 100,
+    per_class: int | None = None,
     seed: int = 1,
     beside: str | None = None,
     real: str | None = None,
@@ -655,10 +655,12 @@ def report(
     Example: marmor report runs/first
 
     Args:
-        run: a run folder of `marmor train digits`, `digits-two-domains`, `faces` or `gan-faces`.
+        run: a run folder of `marmor train digits`, `digits-two-domains`, `faces`, `gan-faces` or `iclevr`,
+            or of `marmor personalize`.
         judge: a judge's run, pretrained:NAME, or file; of several domains DOMAIN=JUDGE for each, with commas;
             the shipped ones for digits.
-        per_class: images drawn and judged of each class, or in all where there are none.
+        per_class: images drawn and judged of each class, or in all where there are none, 100 when left out;
+            of a personalized run images of each prompt, 6 when left out.
         seed: of the images.
         beside: another model whose images are shown beside this one's.
         real: held-out real faces to compare with, for a run of faces.

@@ -92,7 +92,7 @@ def test_the_loss_is_that_of_photos_plus_the_weighted_one_of_the_prior(
     settings: Settings, tmp_path: Path
 ) -> None:
     asked = settings(prior=(given(tmp_path),), prior_weight=0.25)
-    lesson, prior = custom_diffusion._prepare(asked)
+    lesson, prior = custom_diffusion.prepare_with_prior(asked)
     method = custom_diffusion.method_of(asked, lesson, prior)
     batch = method.draw(0)
     found = method.loss(method.module, batch)
@@ -115,7 +115,7 @@ def test_each_photo_comes_with_a_picture_of_its_own_kind_called_by_the_word(
     for number in range(2):
         Image.new("RGB", (16, 16), (250, 0, 0)).save(red / f"{number}.png")
     asked = settings(prior=(given(tmp_path), red), batch=12, prior_prompt=("a {}", "the {}"))
-    lesson, prior = custom_diffusion._prepare(asked)
+    lesson, prior = custom_diffusion.prepare_with_prior(asked)
     assert prior is not None
     assert prior.counts.tolist() == [4, 2]
     tokenizer = lesson.pipeline.tokenizer

@@ -16,3 +16,12 @@ def options(named: Mapping[str, Any]) -> tuple[str, ...]:
         values = value if isinstance(value, list | tuple) else [] if value is True else [value]
         words += [f"--{name.replace('_', '-')}", *map(str, values)]
     return tuple(words)
+
+
+def appended(named: Mapping[str, Any]) -> tuple[str, ...]:
+    """The same for commands that take a list one by one: the name before each of its values."""
+    words: list[str] = []
+    for name, value in named.items():
+        for each in value if isinstance(value, list | tuple) else [value]:
+            words += options({name: each})
+    return tuple(words)

@@ -160,6 +160,22 @@ class Photos:
     """int64 (N,)."""
 
 
+def read_photos(concepts: dict[str, Path], side: int) -> Photos:
+    """The photos of all concepts at the side that the pipeline draws.
+
+    Raises UserError for folders that cannot be read, or that hold one photo.
+    """
+    sets = [read(str(f), "train", side).unlabelled().colour() for f in concepts.values()]
+    for folder, one in zip(concepts.values(), sets, strict=True):
+        if len(one) < FEWEST:
+            raise UserError(
+                f"{folder} holds one photo, which a word would learn by heart, background and all; "
+                "give three to five that show the thing in different places."
+            )
+    counts = torch.tensor([len(one) for one in sets])
+    return Photos(join(sets), torch.arange(len(sets)).repeat_interleave(counts))
+
+
 @dataclass(frozen=True)
 class Lesson:
     """A pipeline that knows its new words, which start where they were asked to, and what they should mean.
@@ -199,7 +215,7 @@ def prepare(wishes: ConceptWishes, phrases: bool = False) -> Lesson:
     concepts = wishes.concepts
     pipeline = load_pipeline(wishes.pipeline).to(processes().device)
     require_target(training_scheduler(pipeline))
-    photos = _photos(concepts, image_side(pipeline))
+    photos = read_photos(concepts, image_side(pipeline))
     parts = pipeline.tokenizer, pipeline.text_encoder
     words = [
         add_placeholder(*parts, name, first_vectors(*parts, start, wishes.vectors))
@@ -336,15 +352,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
     return str(value.resolve()) if isinstance(value, Path) else value
-
-
-def _photos(concepts: dict[str, Path], side: int) -> Photos:
-    sets = [read(str(f), "train", side).unlabelled().colour() for f in concepts.values()]
-    for folder, one in zip(concepts.values(), sets, strict=True):
-        if len(one) < FEWEST:
-            raise UserError(
-                f"{folder} holds one photo, which a word would learn by heart, background and all; "
-                "give three to five that show the thing in different places."
-            )
-    counts = torch.tensor([len(one) for one in sets])
-    return Photos(join(sets), torch.arange(len(sets)).repeat_interleave(counts))

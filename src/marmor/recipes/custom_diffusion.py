@@ -67,7 +67,7 @@ def train(settings: CustomSettings) -> RunFolder:
     Raises UserError for wishes that cannot be, and for pipelines and photos that cannot be read, before
     anything is written.
     """
-    lesson, given = _prepare(settings)
+    lesson, given = prepare_with_prior(settings)
     config = {
         "asked": settings.asked(),
         "data": facts_of(lesson.photos.images),
@@ -84,14 +84,14 @@ def resume(run: RunFolder) -> None:
     """Goes on with an interrupted run to the end of its budget."""
     settings = wishes_of(run, CustomSettings)
     settings = replace(settings, prior=tuple(map(Path, settings.prior)))
-    lesson, given = _prepare(settings)
+    lesson, given = prepare_with_prior(settings)
     check_same_images(run, lesson.photos.images)
     if given:
         check_same_images(run, given.images, "prior")
     _learn(run, settings, lesson, given)
 
 
-def _prepare(settings: CustomSettings) -> tuple[Lesson, Prior | None]:
+def prepare_with_prior(settings: CustomSettings) -> tuple[Lesson, Prior | None]:
     """What is learned from, and the prior where it is given."""
     for name in ("prior_count", "prior_steps"):
         if getattr(settings, name) < 1:

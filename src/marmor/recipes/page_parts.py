@@ -81,7 +81,7 @@ def files_of(run: RunFolder, more: Sequence[tuple[str, str]] = ()) -> list[tuple
         ("config.json", "what was asked for, the model's shape, the data's fingerprint"),
         ("environment.json", "packages and machine"),
         ("metrics.jsonl", "the training log"),
-        ("samples", "the images that were drawn and measured, <class>_<nnn>.png"),
+        ("samples", "the images that were drawn"),
         ("figures", "the pictures of this page"),
         ("checkpoints", "weights as safetensors, and what a resume needs"),
         *more,

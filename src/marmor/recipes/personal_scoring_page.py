@@ -27,6 +27,7 @@ from marmor.metrics import Mean, Share
 from marmor.recipes.exploring import scale_of
 from marmor.recipes.personal_judging import BEST, TEXT_WEIGHT, PromptScores
 from marmor.recipes.personal_scoring import SEVERAL, Group, Method, PersonalScores, differences
+from marmor.recipes.references import CUSTOM, INVERSION
 from marmor.recipes.scoring import percent, with_interval
 from marmor.recipes.tables import show_table
 
@@ -77,8 +78,8 @@ IMAGE_COLUMNS = (
 REFERENCES = (
     "Radford et al.: Learning Transferable Visual Models From Natural Language Supervision, 2021 "
     "(arXiv 2103.00020): CLIP.",
-    "Gal et al.: An Image is Worth One Word, 2022 (arXiv 2208.01618): scores by CLIP's cosines.",
-    "Kumari et al.: Multi-Concept Customization of Text-to-Image Diffusion, 2023 (arXiv 2212.04488).",
+    INVERSION,
+    CUSTOM,
     "Bar-Tal et al.: MultiDiffusion, 2023 (arXiv 2302.08113): prompts in regions.",
     "Hertz et al.: Prompt-to-Prompt, 2022 (arXiv 2208.01626): maps of cross-attention.",
 )

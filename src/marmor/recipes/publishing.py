@@ -13,7 +13,7 @@ from marmor.base.files import write_json, write_text
 from marmor.base.pixels import to_unit
 from marmor.base.progress import console
 from marmor.base.seeds import torch_stream
-from marmor.figures import Report, pairs, save_png, write
+from marmor.figures import Report, curves, pairs, save_png, write
 from marmor.metrics import can_detect, nearest
 from marmor.recipes.drawing import Drawn
 from marmor.recipes.face_shares import RealFaces, real_faces
@@ -25,6 +25,9 @@ NEIGHBOURS_OF = 6
 NEIGHBOURS = 4
 BANK = 20_000
 """Training images, drawn at random, that samples are compared with."""
+
+PROBED = {"judge.accuracy": "% read right", "objects.found": "% of objects found"}
+"""What milestones log, and how it is called in a picture."""
 
 
 def check_real(run: RunFolder, real: str | None) -> None:
@@ -71,6 +74,23 @@ def taken(run: RunFolder) -> dict[str, Any]:
         "train.images": last["images"],
         "train.images_per_second": last["images"] / last["seconds"],
     }
+
+
+def training_curves(run: RunFolder) -> dict[str, Image.Image]:
+    """The loss, and what judges said at milestones, over minutes."""
+    images: dict[str, Image.Image] = {}
+    history = run.history()
+    if history:
+        minutes = [line["seconds"] / 60 for line in history]
+        series = {"loss": (minutes, [line["loss"] for line in history])}
+        images["loss"] = curves(series, "minutes of training", "loss", "Loss", logy=True)
+    for figure, words in PROBED.items():
+        probed = [line for line in history if figure in line]
+        if probed:
+            shares = [100 * line[figure] for line in probed]
+            series = {"accuracy": ([line["seconds"] / 60 for line in probed], shares)}
+            images["accuracy"] = curves(series, "minutes of training", words, "Accuracy")
+    return images
 
 
 def clear(path: Path) -> None:

@@ -57,6 +57,26 @@ GANS = {
         "Gulrajani et al.: Improved Training of Wasserstein GANs, 2017 (arXiv 1704.00028).",
     ),
 }
+LATENT = (
+    "Rombach et al.: High-Resolution Image Synthesis with Latent Diffusion Models, 2022 "
+    "(arXiv 2112.10752)."
+)
+INVERSION = "Gal et al.: An Image is Worth One Word, 2022 (arXiv 2208.01618)."
+CUSTOM = "Kumari et al.: Multi-Concept Customization of Text-to-Image Diffusion, 2023 (arXiv 2212.04488)."
+PERSONAL = {
+    "textual-inversion": (INVERSION,),
+    "custom-diffusion": (
+        CUSTOM,
+        "Ruiz et al.: DreamBooth, 2023 (arXiv 2208.12242): prior pictures that the pipeline draws.",
+    ),
+    "lora": ("Hu et al.: LoRA, 2022 (arXiv 2106.09685).",),
+    "personalize-merge": (CUSTOM,),
+}
+
+
+def references_of_concepts(recipe: str) -> tuple[str, ...]:
+    """The papers behind a way to teach a pipeline concepts."""
+    return (LATENT, *PERSONAL.get(recipe, ()))
 
 
 def references_of_gan(objective: str, faces: bool) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from PIL import Image
 from marmor.base.errors import UserError
 from marmor.base.progress import console
 from marmor.data import DOMAIN, SHOWS
-from marmor.figures import bars, confusion, curves
+from marmor.figures import bars, confusion
 from marmor.networks.summary import format_summary, summarise
-from marmor.recipes import gan_reporting
+from marmor.recipes import gan_reporting, personal_reporting
 from marmor.recipes.asking import ask_classes
 from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.drawing import Drawn, as_images, draw_with_bar, write_images
@@ -23,6 +23,7 @@ from marmor.recipes.generators import EVERYWHERE
 from marmor.recipes.latents import LatentGenerator
 from marmor.recipes.models import LoadedJudge, find_judges, load_generator
 from marmor.recipes.page import Findings, Measured, of, page
+from marmor.recipes.personalized import RECIPES as PERSONAL
 from marmor.recipes.pictures import class_grid, process_strip
 from marmor.recipes.publishing import (
     check_real,
@@ -31,6 +32,7 @@ from marmor.recipes.publishing import (
     neighbours_of,
     publish,
     taken,
+    training_curves,
 )
 from marmor.recipes.scene_reporting import draw_lists_of
 from marmor.recipes.scoring import (
@@ -43,15 +45,15 @@ from marmor.recipes.scoring import (
 from marmor.recipes.training_images import specs_of
 from marmor.training import RunFolder
 
-PROBED = {"judge.accuracy": "% read right", "objects.found": "% of objects found"}
-"""What milestones log, and how it is called in a picture."""
+PER_CLASS = 100
+"""Images of each class, or in all, where nobody says how many."""
 GRID_COLUMNS = 10
 
 
 def report(
     path: Path,
     judge: str | None = None,
-    per_class: int = 100,
+    per_class: int | None = None,
     seed: int = 1,
     beside: str | None = None,
     real: str | None = None,
@@ -61,13 +63,18 @@ def report(
     Args:
         path: the run folder.
         judge: a judge's run, file or shipped name; the shipped one for digits when left out.
-        per_class: images drawn and judged of each class, or in all where there are none.
+        per_class: images drawn and judged of each class, or in all where there are none, 100 when left out;
+            of a personalized run images of each prompt, 6 when left out.
         seed: of the images; other than the training's own.
         beside: another generator whose grid is shown beside this one's.
         real: held-out real faces, for a run of faces; its data's own when left out.
     """
-    run = RunFolder.open(path, *DRAWING_RECIPES)
+    run = RunFolder.open(path, *DRAWING_RECIPES, *PERSONAL)
+    if run.recipe in PERSONAL:
+        _only_drawn(path, judge, beside, real)
+        return personal_reporting.report(run, per_class, seed)
     check_real(run, real)
+    per_class = PER_CLASS if per_class is None else per_class
     generator = load_generator(str(path))
     if isinstance(generator, LatentGenerator):
         if judge is not None:
@@ -110,6 +117,16 @@ def report(
     return publish(run, figures, images, network, page(found))
 
 
+def _only_drawn(path: Path, judge: str | None, beside: str | None, real: str | None) -> None:
+    """UserError for wishes that the report of a personalized run does not know."""
+    for name, value in {"judge": judge, "beside": beside, "real": real}.items():
+        if value is not None:
+            raise UserError(
+                f"{path} is a personalized pipeline, whose report measures nothing; leave --{name} out, or "
+                "judge what `marmor generate` draws with `marmor personalize score`."
+            )
+
+
 def _report_scenes(
     run: RunFolder, generator: DiffusionGenerator, judge: str | None, seed: int
 ) -> Path:
@@ -121,7 +138,7 @@ def _report_scenes(
     figures = _trained(run, generator) | scenes.figures | {"sample.seed": seed}
     first = next(iter(scenes.drawn.values()))
     neighbours, searched = neighbours_of(run, first)
-    images = scenes.images | _training_curves(run) | {"neighbours": neighbours}
+    images = scenes.images | training_curves(run) | {"neighbours": neighbours}
     network = _model_summary(generator)
     found = Findings(run, generator, figures, images, network, {}, searched, scenes=scenes)
     return publish(run, figures, images, network, page(found))
@@ -213,30 +230,13 @@ def _pictures(
         shown = [item for item in its if item.ask.number <= GRID_COLUMNS**2]
         images[of("grid", domain)] = class_grid(shown, min(GRID_COLUMNS, each))
         images[of("process", domain)] = process_strip(generator, its[0].ask, seed)
-    images |= _training_curves(run)
+    images |= training_curves(run)
     for domain, found in measured.items():
         names, result = found.reader.class_names, found.agreement
         shares = [(part.value, part.low, part.high) for part in result.per_class]
         title = "Read as asked, by class (95 % intervals)"
         images[of("classes", domain)] = bars(names, shares, title)
         images[of("confusion", domain)] = confusion(result.confusion, names, "Asked and read")
-    return images
-
-
-def _training_curves(run: RunFolder) -> dict[str, Image.Image]:
-    """The loss, and what judges said at milestones, over minutes."""
-    images: dict[str, Image.Image] = {}
-    history = run.history()
-    if history:
-        minutes = [line["seconds"] / 60 for line in history]
-        series = {"loss": (minutes, [line["loss"] for line in history])}
-        images["loss"] = curves(series, "minutes of training", "loss", "Loss", logy=True)
-    for figure, words in PROBED.items():
-        probed = [line for line in history if figure in line]
-        if probed:
-            shares = [100 * line[figure] for line in probed]
-            series = {"accuracy": ([line["seconds"] / 60 for line in probed], shares)}
-            images["accuracy"] = curves(series, "minutes of training", words, "Accuracy")
     return images
 
 

@@ -1,0 +1,440 @@
+"""Concepts learned and drawn in the small world, judged by those who know it: one resumable command.
+
+    python benchmarks/small_world.py --clip runs/tiny-clip --pipeline runs/tiny-text-to-image --judge runs/all
+
+``--judge`` is a scene judge of all 40 objects (docs/language.md). A concept is a kind of object that the
+pipeline was never trained on, known by five rendered photos. Every method learns the concepts of a pair;
+prompts of one and of both are drawn and judged. Two starts of textual inversion: a word that is near, and one
+that says nothing. Everything is done by marmor's own commands, which stand in commands.json; what is finished
+is kept, and the same command goes on. Writes table.txt, table.csv, results.json and the reports of
+`marmor personalize score`.
+"""
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import tyro
+
+from kept import Kept
+from marmor.base.errors import unknown_name
+from marmor.base.files import write_json
+from marmor.data import read
+from marmor.data.scenes import NEW, OBJECTS, UNSEEN
+from marmor.metrics import Mean, Share, mean_within, share, share_difference
+from marmor.recipes.object_judging import load_object_judge
+from marmor.recipes.scoring import percent, with_interval
+from marmor.recipes.tables import show_table
+
+PHOTO_SEED = 71_000
+"""Far from the seeds of training sets."""
+NEAR = {"cone": "cylinder", "ring": "cylinder"}
+"""The known shape that is nearest to one that the pipeline does not know."""
+NOTHING = "object"
+"""A start that says nothing of the thing."""
+ALONE = ("a photo of a {}", "a {} on a table")
+TOGETHER = "a {} next to a {}"
+INVERSION, OTHER_START = "textual inversion", f"textual inversion from '{NOTHING}'"
+SINGLE, JOINT, MERGED = (
+    "custom diffusion alone",
+    "custom diffusion joint",
+    "custom diffusion merged",
+)
+REGIONAL = {
+    INVERSION: "textual inversion, regional",
+    JOINT: "joint, regional",
+    MERGED: "merged, regional",
+}
+METHODS = (INVERSION, OTHER_START, SINGLE, JOINT, MERGED, *REGIONAL.values())
+COLUMNS = (
+    "method",
+    "one: found",
+    "one: image",
+    "one: text",
+    "two: both present",
+    "two: leak",
+    "two: text",
+    "two: image",
+    "minutes",
+)
+DIFFERENCES = ((JOINT, MERGED, "one"), *((a, b, "two") for a, b in REGIONAL.items()))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to measure.
+
+    Args:
+        clip: a run of `marmor train tiny-clip`, or a CLIP folder: the judge of images and texts.
+        pipeline: a run of `marmor train tiny-text-to-image`, or a pipeline folder.
+        judge: a scene judge that knows every object.
+        pairs: of concepts, such as 'red cone, blue ring'.
+        photos: of each concept.
+        minutes: of each training, for each concept that learns in it.
+        steps: a budget in steps instead, for a trial.
+        vectors: of each word.
+        rate: of Custom Diffusion's weights.
+        prior_count: pictures that Custom Diffusion draws of each concept's kind.
+        count: pictures of each prompt; 5 at least.
+        calls: of the solver, for each picture.
+        guidance: scale of the pictures.
+        seed: of training and drawing.
+        out: folder for everything; what is finished in it is kept.
+    """
+
+    clip: Path
+    pipeline: Path
+    judge: Path
+    pairs: tuple[str, ...] = ("red cone, blue ring", "purple sphere, cyan cube")
+    photos: int = 5
+    minutes: float = 10.0
+    steps: int | None = None
+    vectors: int = 1
+    rate: float = 8e-5
+    prior_count: int = 200
+    count: int = 25
+    calls: int = 20
+    guidance: float = 4.0
+    seed: int = 0
+    out: Path = Path("runs/small-world")
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A kind of object and the word that is learned for it."""
+
+    name: str
+    word: str
+
+    @property
+    def file(self) -> str:
+        return self.name.replace(" ", "_")
+
+    @property
+    def photos(self) -> str:
+        """Where `marmor data make captioned-scenes` puts its pictures."""
+        return f"{'new' if self.name in NEW else 'unseen'}/{self.file}"
+
+    @property
+    def near(self) -> str:
+        shape = self.name.split()[1]
+        return NEAR.get(shape, shape)
+
+    @property
+    def said(self) -> str:
+        """What a CLIP that never read the word for a new shape can be told."""
+        return self.name if self.name in OBJECTS else f"{self.name.split()[0]} {NOTHING}"
+
+
+class Drawn(NamedTuple):
+    """Pictures of a method by one list of prompts."""
+
+    method: str
+    folder: Path
+
+
+class Picture(NamedTuple):
+    """What was found in one picture; ``leak`` is NaN where it is not known."""
+
+    prompt: str
+    name: str
+    image: float
+    text: float
+    leak: float
+    present: bool
+
+
+def main(settings: Settings) -> None:
+    concepts = read_pairs(settings.pairs)
+    kept = Kept(settings.out, asdict(settings))
+    photos = settings.out / "photos"
+    words = ("--count", 1, "--each", settings.photos, "--seed", PHOTO_SEED, "--out", photos)
+    kept.make("photos", ("data", "make", "captioned-scenes", *words), photos)
+    found: dict[str, list[Picture]] = {}
+    minutes: dict[str, float] = {}
+    for pair in concepts:
+        runs = learn(kept, settings, pair)
+        for method, (_, names) in runs.items():
+            minutes[method] = minutes.get(method, 0.0) + kept.minutes(*names) / len(concepts)
+        for picture, method in draw_and_judge(kept, settings, pair, runs):
+            found.setdefault(method, []).append(picture)
+    minutes |= {REGIONAL[name]: minutes[name] for name in REGIONAL}
+    worth = check_judge(settings, [concept for pair in concepts for concept in pair])
+    tell(settings.out, found, minutes, worth)
+
+
+def read_pairs(texts: Sequence[str]) -> list[tuple[Concept, Concept]]:
+    """Pairs of objects that training never sees, each under a word of its own."""
+    names = [[name.strip() for name in text.split(",")] for text in texts]
+    for name in (each for pair in names for each in pair):
+        if name not in (*NEW, *UNSEEN):
+            raise unknown_name("concept", name, (*NEW, *UNSEEN))
+    concepts = [
+        Concept(name, f"<new{place + 1}>")
+        for place, name in enumerate(each for pair in names for each in pair)
+    ]
+    return list(zip(concepts[::2], concepts[1::2], strict=True))
+
+
+Runs = dict[str, tuple[Path, tuple[str, ...]]]
+"""By method the run that knows both words, and the commands that it took."""
+
+
+def learn(kept: Kept, settings: Settings, pair: Sequence[Concept]) -> Runs:
+    """Every method's run of a pair; of what is learned alone, in the folder of the pair for each concept."""
+    place = settings.out / "runs" / "+".join(concept.file for concept in pair)
+
+    def train(how: str, which: Sequence[Concept], starts: Sequence[str], folder: str) -> str:
+        run = place / folder
+        kept.run(str(run), (*_training(settings, how, which, starts), "--run", run), run)
+        return str(run)
+
+    runs: Runs = {}
+    near = [concept.near for concept in pair]
+    for method, starts, name in (
+        (INVERSION, near, "inversion"),
+        (OTHER_START, [NOTHING] * 2, f"inversion-{NOTHING}"),
+    ):
+        each = [
+            train("textual-inversion", [concept], [start], f"{name}-{concept.file}")
+            for concept, start in zip(pair, starts, strict=True)
+        ]
+        both = place / name
+        words = ("personalize", "import", *each, "--pipeline", pipeline_of(settings), "--run", both)
+        kept.make(str(both), words, both)
+        runs[method] = both, (*each, str(both))
+    alone = [train("custom-diffusion", [c], [c.near], f"custom-{c.file}") for c in pair]
+    runs[SINGLE] = place, tuple(alone)
+    joint = train("custom-diffusion", pair, near, "joint")
+    runs[JOINT] = Path(joint), (joint,)
+    merged = place / "merged"
+    kept.make(str(merged), ("personalize", "merge", *alone, "--run", merged), merged)
+    runs[MERGED] = merged, (*alone, str(merged))
+    return runs
+
+
+def _training(
+    settings: Settings, how: str, which: Sequence[Concept], starts: Sequence[str]
+) -> list[object]:
+    words: list[object] = ["personalize", how, "--pipeline", pipeline_of(settings)]
+    for concept, start in zip(which, starts, strict=True):
+        photos = settings.out / "photos" / concept.photos
+        words += ["--concept", f"{concept.word}={photos}", "--word", start]
+    name, budget = (
+        ("minutes", settings.minutes) if settings.steps is None else ("steps", settings.steps)
+    )
+    words += [
+        f"--{name}",
+        budget * len(which),
+        "--vectors",
+        settings.vectors,
+        "--seed",
+        settings.seed,
+    ]
+    if how == "custom-diffusion":
+        words += ["--rate", settings.rate, "--prior-count", settings.prior_count]
+        words += ["--prior-steps", settings.calls]
+    return words
+
+
+def pipeline_of(settings: Settings) -> Path:
+    inner = settings.pipeline / "pipeline"
+    return inner if inner.is_dir() else settings.pipeline
+
+
+def draw_and_judge(
+    kept: Kept, settings: Settings, pair: Sequence[Concept], runs: Runs
+) -> Iterable[tuple[Picture, str]]:
+    """Every picture of a pair with its method."""
+    place = settings.out / "pictures" / "+".join(concept.file for concept in pair)
+    run = {method: path for method, (path, _) in runs.items()}
+    lists = {
+        "all": ([*map(alone, pair), together(pair)], [m for m in run if m != SINGLE]),
+        "together": ([together(pair)], list(REGIONAL)),
+        **{concept.file: ([alone(concept)], [SINGLE]) for concept in pair},
+    }
+    attention = [word for concept in pair for word in ("--attention", concept.word)]
+    for name, (entries, methods) in lists.items():
+        asked = settings.out / "prompts" / place.name / f"{name}.json"
+        write_json(asked, {key: entry for each in entries for key, entry in each.items()})
+        drawn = []
+        for method in methods:
+            path, more, title = run[method], list[object](), method
+            if name == "all":
+                more = [*attention]
+            elif name == "together":
+                more, title = [*attention, "--regional"], REGIONAL[method]
+            else:
+                path = path / f"custom-{name}"
+            folder = place / name / title.replace(" ", "-").replace("'", "")
+            words = (
+                "generate",
+                path,
+                "--input",
+                asked,
+                *more,
+                *_drawing(settings),
+                "--out",
+                folder,
+            )
+            kept.run(str(folder), words)
+            drawn.append(Drawn(title, folder))
+        yield from judge(kept, settings, asked, drawn, place / name / "scores")
+
+
+def alone(concept: Concept) -> dict[str, object]:
+    """The entry of a concept in input.json."""
+    return {
+        concept.file: {
+            "src_image": concept.photos,
+            "token_name": concept.word,
+            "prompt": [prompt.format(concept.word) for prompt in ALONE],
+            "prompt_4_clip_eval": [prompt.format(concept.said) for prompt in ALONE],
+            "objects": [concept.name],
+        }
+    }
+
+
+def together(pair: Sequence[Concept]) -> dict[str, object]:
+    """The entry of two concepts."""
+    return {
+        "+".join(concept.file for concept in pair): {
+            "src_image": [concept.photos for concept in pair],
+            "token_name": [concept.word for concept in pair],
+            "prompt": [TOGETHER.format(*(concept.word for concept in pair))],
+            "prompt_4_clip_eval": [TOGETHER.format(*(concept.said for concept in pair))],
+            "objects": [concept.name for concept in pair],
+        }
+    }
+
+
+def _drawing(settings: Settings) -> list[object]:
+    named = {
+        "count": settings.count,
+        "steps": settings.calls,
+        "guidance": settings.guidance,
+        "seed": settings.seed,
+    }
+    return [word for name, value in named.items() for word in (f"--{name}", value)]
+
+
+def judge(
+    kept: Kept, settings: Settings, asked: Path, drawn: Sequence[Drawn], out: Path
+) -> Iterable[tuple[Picture, str]]:
+    """Scores the folders side by side and reads what was found."""
+    inner = settings.clip / "clip"
+    words = (
+        *("personalize", "score", *(f"{each.method}={each.folder}" for each in drawn)),
+        *("--input", asked, "--photos", settings.out / "photos", "--judge", settings.judge),
+        *("--model", inner if inner.is_dir() else settings.clip, "--out", out),
+    )
+    kept.run(str(out), words)
+    with (out / "images.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            yield (
+                Picture(
+                    f"{row['entry']}/{row['prompt']}",
+                    row["image_name"],
+                    float(row["image"]),
+                    float(row["text"]),
+                    float(row["leak"] or math.nan),
+                    row["all_present"] == "true",
+                ),
+                row["method"],
+            )
+
+
+def check_judge(settings: Settings, concepts: Sequence[Concept]) -> dict[str, Share]:
+    """How often the judge finds a concept in its own photos, and in those of the other concepts."""
+    names = [concept.name for concept in concepts]
+    reader = load_object_judge(str(settings.judge))
+    sets = [read(str(settings.out / "photos" / concept.photos)).images for concept in concepts]
+    said = torch.stack([(reader.read(photos, names) > 0.5).sum(0) for photos in sets])
+    own, shown = int(said.diagonal().sum()), settings.photos * len(names)
+    others = int(said.sum()) - own
+    return {
+        "judge.own": share(own, shown),
+        "judge.others": share(others, shown * (len(names) - 1)),
+    }
+
+
+def tell(
+    out: Path,
+    found: dict[str, list[Picture]],
+    minutes: dict[str, float],
+    worth: dict[str, Share],
+) -> None:
+    """The table, results.json, the differences that were asked for, and what the judge is worth."""
+    results: dict[str, dict[str, float]] = {}
+    rows = []
+    for method in METHODS:
+        pictures = found[method]
+        one, two = figures(of_kind(pictures, "one")), figures(of_kind(pictures, "two"))
+        results[method] = {"minutes": minutes[method]}
+        for kind, known in (("one", one), ("two", two)):
+            for name, figure in known.items():
+                results[method] |= with_interval(f"{kind}.{name}", figure)
+        cells = [
+            *(_cell(one, name) for name in ("present", "image", "text")),
+            *(_cell(two, name) for name in ("present", "leak", "text", "image")),
+        ]
+        rows.append([method, *cells, f"{minutes[method]:.1f}"])
+    show_table(COLUMNS, rows, out)
+    apart = {}
+    for first, other, kind in DIFFERENCES:
+        difference = _difference(of_kind(found[first], kind), of_kind(found[other], kind))
+        apart[f"{other} - {first}: {kind}"] = with_interval("present", difference)
+        points = " to ".join(f"{100 * value:+.1f}" for value in difference[1:3])
+        print(f"{kind}, {other} - {first}: {100 * difference.value:+.1f} points ({points})")
+    print(
+        f"in the photos themselves the judge finds the concept {percent(worth['judge.own'])}, another "
+        f"{percent(worth['judge.others'])}"
+    )
+    figures_of_judge = [with_interval(name, part) for name, part in worth.items()]
+    told = {key: value for each in figures_of_judge for key, value in each.items()}
+    write_json(out / "results.json", {"methods": results, "differences": apart, **told})
+    print(f"written: {out / 'table.txt'}, {out / 'results.json'}")
+
+
+def of_kind(pictures: Sequence[Picture], kind: str) -> list[Picture]:
+    """Those of prompts of one concept, or of two."""
+    return [each for each in pictures if ("+" in each.prompt) == (kind == "two")]
+
+
+def figures(pictures: Sequence[Picture]) -> dict[str, Mean | Share]:
+    """Over pictures, with the prompts as they are; without what is not known."""
+    if not pictures:
+        return {}
+    hits = sum(each.present for each in pictures)
+    found: dict[str, Mean | Share] = {"present": share(hits, len(pictures))}
+    prompts = list(dict.fromkeys(each.prompt for each in pictures))
+    for name in ("image", "text", "leak"):
+        groups = [[getattr(it, name) for it in pictures if it.prompt == p] for p in prompts]
+        if not any(math.isnan(value) for group in groups for value in group):
+            found[name] = mean_within(groups)
+    return found
+
+
+def _difference(first: Sequence[Picture], other: Sequence[Picture]) -> Share:
+    """How much more often the other finds all; both drew the same prompts from the same noises."""
+    assert [each[:2] for each in first] == [each[:2] for each in other]
+    a, b = (torch.tensor([each.present for each in pictures]) for pictures in (other, first))
+    return share_difference(a, b)
+
+
+def _cell(known: dict[str, Mean | Share], name: str) -> str:
+    figure = known.get(name)
+    if figure is None:
+        return "–"
+    if isinstance(figure, Share):
+        return percent(figure)
+    digits = 3 if name == "leak" else 1
+    return f"{figure.value:.{digits}f} ({figure.low:.{digits}f} to {figure.high:.{digits}f})"
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings))

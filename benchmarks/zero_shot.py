@@ -1,0 +1,121 @@
+"""What words alone find that training never saw: a table against chance, by one resumable command.
+
+    python benchmarks/zero_shot.py --clip runs/tiny-clip --objects objects50 --minutes 25
+
+Of scenes: the colours and shapes that the small CLIP knows apart and never together, among the 24 objects of
+i-CLEVR, on pictures rendered anew. Of ``--objects``, a folder with objects50_train.zip and
+objects50_id2label.json: a CLIP is trained on all classes but some, and told to find those among each other.
+Everything is done by marmor's own commands, which stand in commands.json. Writes table.txt, table.csv and
+results.json.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from kept import Kept
+from marmor.base.files import read_settings, write_json
+from marmor.data.scenes import OBJECTS
+from marmor.recipes.tables import show_table
+
+RENDERED_SEED = 72_000
+"""Far from the seeds of training sets."""
+COLUMNS = ("pictures of", "pictures", "names to choose among", "top-1", "chance")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to measure.
+
+    Args:
+        clip: a run of `marmor train tiny-clip`.
+        each: pictures of each combination to render.
+        objects: a folder with objects50_train.zip and objects50_id2label.json.
+        held_out: classes that are kept out, a number or names with commas between them; which ones follows
+            from the seed where it is a number.
+        minutes: of training.
+        steps: a budget in steps instead, for a trial.
+        seeds: of trainings on the objects.
+        out: folder for everything; what is finished in it is kept.
+    """
+
+    clip: Path
+    each: int = 50
+    objects: Path | None = None
+    held_out: str = "10"
+    minutes: float = 25.0
+    steps: int | None = None
+    seeds: tuple[int, ...] = (0,)
+    out: Path = Path("runs/zero-shot")
+
+
+def main(settings: Settings) -> None:
+    kept = Kept(settings.out, asdict(settings))
+    found = {"scenes, combinations never seen": scenes(kept, settings)}
+    if settings.objects is not None:
+        for seed in settings.seeds:
+            found[f"objects, classes never seen, seed {seed}"] = objects(kept, settings, seed)
+    rows = [
+        [
+            name,
+            str(told["pictures"]),
+            str(told["among"]),
+            " to ".join(f"{100 * told[key]:.1f}" for key in ("top1.low", "top1.high")).join(
+                (f"{100 * told['top1']:.1f} % (", ")")
+            ),
+            f"{100 / told['among']:.1f} %",
+        ]
+        for name, told in found.items()
+    ]
+    show_table(COLUMNS, rows, settings.out)
+    write_json(settings.out / "results.json", found)
+
+
+def scenes(kept: Kept, settings: Settings) -> dict[str, Any]:
+    """Zero-shot by `marmor zero-shot` on new renders of the combinations that were kept out."""
+    made, out = settings.out / "rendered", settings.out / "scenes"
+    words = ("--count", 1, "--each", settings.each, "--seed", RENDERED_SEED, "--out", made)
+    kept.make("rendered", ("data", "make", "captioned-scenes", *words), made)
+    asked = (
+        "--images",
+        made / "unseen",
+        "--labels",
+        made / "id2label.json",
+        "--templates",
+        "plain",
+    )
+    kept.run("scenes", ("zero-shot", "--model", settings.clip / "clip", *asked, "--out", out))
+    told = read_settings(out / "summary.json")
+    return _told(told, "", int(told["images"]), len(OBJECTS))
+
+
+def objects(kept: Kept, settings: Settings, seed: int) -> dict[str, Any]:
+    """A CLIP of its own for each seed, as `marmor train tiny-clip` tells of itself."""
+    assert settings.objects is not None
+    run = settings.out / f"objects-seed{seed}"
+    name, budget = ("minutes", settings.minutes)
+    if settings.steps is not None:
+        name, budget = "steps", settings.steps
+    words = (
+        *("train", "tiny-clip", "--data", settings.objects / "objects50_train.zip"),
+        *("--labels", settings.objects / "objects50_id2label.json"),
+        *("--held-out-classes", settings.held_out, f"--{name}", budget),
+        *("--seed", seed, "--run", run),
+    )
+    kept.run(run.name, words, run)
+    told = read_settings(run / "summary.json")
+    classes = {"classes": told["held_out.classes"]}
+    among = len(told["held_out.among"])
+    return _told(told, "held_out.", told["held_out.pictures"], among) | classes
+
+
+def _told(told: Mapping[str, Any], prefix: str, pictures: int, among: int) -> dict[str, Any]:
+    top = {name: told[prefix + name] for name in ("top1", "top1.low", "top1.high")}
+    return {**top, "pictures": pictures, "among": among}
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings))
