@@ -9,6 +9,7 @@ from marmor.data.augment import (
     augment_boldly,
     augment_warped,
     lay_on_textures,
+    mirror_and_shift,
 )
 
 
@@ -27,6 +28,22 @@ def test_the_same_stream_gives_the_same_images_and_every_image_another(change):
     assert not torch.equal(first, change(images(), torch_stream(1, "a")))
     others = len(torch.unique(first.flatten(1), dim=0))
     assert others == 64 if change is not lay_on_textures else 20 < others < 45
+
+
+def test_pictures_are_mirrored_and_moved_but_little():
+    pictures = torch.rand((8, 3, 32, 32), generator=torch_stream(0, "pictures")) * 2 - 1
+    moved = mirror_and_shift(pictures, torch_stream(0, "moved"))
+    shifts = [
+        (candidate.roll((down, right), (1, 2)) - one)[:, 2:-2, 2:-2].abs().max()
+        for picture, one in zip(pictures, moved, strict=True)
+        for candidate in (picture, picture.flip(2))
+        for down in range(-2, 3)
+        for right in range(-2, 3)
+    ]
+    nearest = torch.stack(shifts).view(8, 50).min(1)
+    assert nearest.values.max() == 0
+    assert {0, 1} == set((nearest.indices // 25).tolist())
+    assert len(set((nearest.indices % 25).tolist())) > 4
 
 
 def test_textures_lie_behind_half_of_the_images_and_bright_turns_them():

@@ -29,7 +29,7 @@ Settings = Callable[..., TinyTextToImageSettings]
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("captioned") / "scenes"
-    write_captioned(12, 1, path, seed=0, side=16, watch=lambda share: None)
+    write_captioned(12, 2, path, seed=0, side=16, watch=lambda share: None)
     return path
 
 
