@@ -1,6 +1,6 @@
 """What all ways to teach a pipeline concepts share: photos, words, sentences, the loop's method."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,9 +25,10 @@ from marmor.personalization import (
     squared_error,
     views,
 )
-from marmor.recipes.learned import base_of
+from marmor.recipes.learned import base_of, told
 from marmor.recipes.prior import Prior
 from marmor.recipes.text_to_image import image_side, load_pipeline, training_scheduler
+from marmor.recipes.training_images import facts_of
 from marmor.training import (
     Batch,
     Budget,
@@ -332,14 +333,31 @@ def learn(
     keep(learned)
 
 
-def announce(wishes: ConceptWishes, lesson: Lesson) -> None:
-    """Says what is about to be learned, and what had to be done to the photos."""
+def begin(
+    recipe: str,
+    wishes: ConceptWishes,
+    lesson: Lesson,
+    files: Sequence[str] = (),
+    more: Mapping[str, Any] | None = None,
+) -> RunFolder:
+    """A new run folder; says what is about to be learned, and what had to be done to the photos.
+
+    ``files`` of weights will be its results beside the words; ``more`` stands in its config too.
+    """
+    config = {
+        "asked": wishes.asked(),
+        "data": facts_of(lesson.photos.images),
+        **(more or {}),
+        **told(wishes.pipeline, [word.name for word in lesson.words], files),
+    }
+    run = RunFolder.create_once(wishes.run, recipe, config)
     for note in lesson.photos.images.notes:
         console.print(f"note: {note}")
     console.print(
         f"learning {', '.join(wishes.concepts)} from {len(lesson.photos.images)} photos for "
         f"{wishes.budget} → {wishes.run}"
     )
+    return run
 
 
 def _leaves(name: str) -> bool:

@@ -18,13 +18,13 @@ from marmor.recipes.concepts import (
     ConceptMethod,
     ConceptWishes,
     Lesson,
-    announce,
+    begin,
     learn,
     prepare,
     tokens_of,
     wishes_of,
 )
-from marmor.recipes.learned import PROJECTIONS, told, write_words
+from marmor.recipes.learned import PROJECTIONS, write_words
 from marmor.recipes.prior import Prior, captions, draw_priors, read_prior
 from marmor.recipes.text_to_image import image_side
 from marmor.recipes.training_images import check_same_images, facts_of
@@ -68,14 +68,8 @@ def train(settings: CustomSettings) -> RunFolder:
     anything is written.
     """
     lesson, given = prepare_with_prior(settings)
-    config = {
-        "asked": settings.asked(),
-        "data": facts_of(lesson.photos.images),
-        "prior": facts_of(given.images) if given else None,
-        **told(settings.pipeline, [word.name for word in lesson.words], [PROJECTIONS]),
-    }
-    run = RunFolder.create_once(settings.run, RECIPE, config)
-    announce(settings, lesson)
+    prior = {"prior": facts_of(given.images) if given else None}
+    run = begin(RECIPE, settings, lesson, [PROJECTIONS], prior)
     _learn(run, settings, lesson, given)
     return run
 

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from marmor.base.conditions import Conditions
 from marmor.base.errors import UserError
-from marmor.base.files import atomic, read_json, write_json
+from marmor.base.files import read_json, write_json
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import torch_stream
 from marmor.data import Noises, read_noises, read_picture
 from marmor.diffusion import Denoiser, Discrete, Estimate, State, ddim
+from marmor.figures import save_png
 from marmor.networks.checkpoints import fingerprint
 from marmor.networks.steps import InSteps
 from marmor.recipes.asking import said_class
@@ -125,8 +126,7 @@ def draw_images(
                 x = state.x
                 bar((done + step / settings.steps) / len(batches))
             for name, image in zip(names, settings.how.bytes_of(x).cpu(), strict=True):
-                with atomic(out / f"{name}.png") as temporary:
-                    picture(image).save(temporary, format="PNG")
+                save_png(picture(image), out / f"{name}.png")
                 images[name] = image
     return {name: images[name] for name in noises.names}
 

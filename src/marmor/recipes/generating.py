@@ -225,7 +225,7 @@ def _draw(
             with _maps(watch, said) as maps:
                 image = _picture(pipeline, deepcopy(scheduler), settings, job, said.script)
             if not job.image.is_file():
-                _write(image, job.image)
+                save_png(picture(image), job.image)
             if job.maps is not None and maps is not None:
                 _keep(image, dict(zip(said.words, maps.mean().cpu(), strict=True)), job.maps)
 
@@ -260,11 +260,6 @@ def _picture(
     stream = torch_stream(settings.seed, "generate", *origin)
     *_, latents = denoise(pipeline, scheduler, script, settings.steps, stream, background)
     return to_bytes(decode(pipeline, latents))[0].cpu()
-
-
-def _write(image: Tensor, path: Path) -> None:
-    with atomic(path) as temporary:
-        picture(image).save(temporary, format="PNG")
 
 
 def _keep(image: Tensor, maps: dict[str, Tensor], path: Path) -> None:

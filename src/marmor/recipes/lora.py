@@ -23,13 +23,13 @@ from marmor.recipes.concepts import (
     WORD_RATE,
     ConceptMethod,
     ConceptWishes,
-    announce,
+    begin,
     learn,
     prepare,
     wishes_of,
 )
-from marmor.recipes.learned import LOW_RANK, told, write_words
-from marmor.recipes.training_images import check_same_images, facts_of
+from marmor.recipes.learned import LOW_RANK, write_words
+from marmor.recipes.training_images import check_same_images
 from marmor.training import Optimizers, RunFolder
 
 RECIPE = "lora"
@@ -62,14 +62,7 @@ def train(settings: LoraSettings) -> RunFolder:
     peft, before anything is written.
     """
     method = method_of(settings)
-    lesson = method.lesson
-    config = {
-        "asked": settings.asked(),
-        "data": facts_of(lesson.photos.images),
-        **told(settings.pipeline, [word.name for word in lesson.words], [LOW_RANK]),
-    }
-    run = RunFolder.create_once(settings.run, RECIPE, config)
-    announce(settings, lesson)
+    run = begin(RECIPE, settings, method.lesson, [LOW_RANK])
     _learn(run, settings, method)
     return run
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from marmor.base.errors import UserError, reason
 from marmor.base.files import atomic
+from marmor.data.writers import whole_folder
 from marmor.personalization import (
     add_placeholder,
     put_in,
@@ -98,23 +99,14 @@ def export(run: Path, out: Path, to: Target = "pipeline") -> None:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} already exists and is not empty; choose another --out.")
-    partial = out.parent / f".{out.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    write = _write_pipeline if to == "pipeline" else _write_files
-    try:
-        write(run, partial, to)
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
-    except OSError as error:
-        raise UserError(
-            f"cannot write {out}: {error.strerror or error}; free some space."
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with whole_folder(out) as place:
+        if to == "pipeline":
+            _write_pipeline(run, place)
+        else:
+            _write_files(run, place, to)
 
 
-def _write_pipeline(run: Path, out: Path, to: Target) -> None:
+def _write_pipeline(run: Path, out: Path) -> None:
     pipeline = load_personalized(run)
     if getattr(pipeline.unet, "peft_config", None):
         pipeline.fuse_lora()

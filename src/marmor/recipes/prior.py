@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from marmor.base.errors import UserError
-from marmor.base.files import atomic
 from marmor.base.pixels import to_bytes
 from marmor.base.progress import progress_bar
 from marmor.base.seeds import torch_stream
 from marmor.data import ImageSet, join, read
+from marmor.figures import save_png
+from marmor.personalization import decode
 from marmor.recipes.drawing import picture
 from marmor.training.processes import processes
 
@@ -111,7 +112,6 @@ def _draw(
         generator=[torch_stream(seed, "prior", folder.name, number) for number in numbers],
         output_type="latent",
     ).images
-    images = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
-    for file, image in zip(files, to_bytes(images).cpu(), strict=True):
-        with atomic(file) as temporary:
-            picture(image).save(temporary, format="PNG")
+    images = to_bytes(decode(pipeline, latents)).cpu()
+    for file, image in zip(files, images, strict=True):
+        save_png(picture(image), file)

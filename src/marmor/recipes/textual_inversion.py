@@ -11,13 +11,13 @@ from marmor.recipes.concepts import (
     WORD_RATE,
     ConceptMethod,
     ConceptWishes,
-    announce,
+    begin,
     learn,
     prepare,
     wishes_of,
 )
-from marmor.recipes.learned import told, write_words
-from marmor.recipes.training_images import check_same_images, facts_of
+from marmor.recipes.learned import write_words
+from marmor.recipes.training_images import check_same_images
 from marmor.training import RunFolder, adam
 
 RECIPE = "textual-inversion"
@@ -41,14 +41,7 @@ def train(settings: InversionSettings) -> RunFolder:
     anything is written.
     """
     method = method_of(settings)
-    lesson = method.lesson
-    config = {
-        "asked": settings.asked(),
-        "data": facts_of(lesson.photos.images),
-        **told(settings.pipeline, [word.name for word in lesson.words]),
-    }
-    run = RunFolder.create_once(settings.run, RECIPE, config)
-    announce(settings, lesson)
+    run = begin(RECIPE, settings, method.lesson)
     _learn(run, settings, method)
     return run
 
