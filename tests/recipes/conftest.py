@@ -124,6 +124,21 @@ def interrupted(
 
 
 @pytest.fixture
+def fails(capsys: pytest.CaptureFixture[str]) -> Callable[[Callable[[], object]], str]:
+    """A call that ends a command with status 2 → what it said, in one line."""
+
+    def said_by(call: Callable[[], object]) -> str:
+        with pytest.raises(SystemExit) as ended:
+            call()
+        assert ended.value.code == 2
+        said = "".join(capsys.readouterr())
+        assert "Traceback" not in said
+        return " ".join(said.split())
+
+    return said_by
+
+
+@pytest.fixture
 def concepts(tmp_path: Path) -> tuple[str, ...]:
     """Two new words with three photos each, one red and one blue thing."""
     for name, colour in (("one", (200, 30, 30)), ("two", (30, 30, 200))):

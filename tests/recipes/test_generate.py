@@ -204,15 +204,6 @@ def test_prompts_that_look_alike_get_folders_of_their_own(generate) -> None:
     assert "a-dog" in folders
 
 
-def fails(capsys, call: Callable[[], object]) -> str:
-    with pytest.raises(SystemExit) as ended:
-        call()
-    assert ended.value.code == 2
-    said = "".join(capsys.readouterr())
-    assert "Traceback" not in said
-    return " ".join(said.split())
-
-
 WRONG = [
     ((), "say what to draw"),
     (("--prompt", "a dog", "--input", "x.json"), "say what to draw"),
@@ -237,8 +228,8 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("words", "wrong"), WRONG)
-def test_wishes_that_cannot_be_are_one_sentence(words, wrong, generate, tmp_path, capsys) -> None:
-    assert wrong in fails(capsys, lambda: generate(*words))
+def test_wishes_that_cannot_be_are_one_sentence(words, wrong, generate, tmp_path, fails) -> None:
+    assert wrong in fails(lambda: generate(*words))
     assert not (tmp_path / "out").exists()
 
 
@@ -257,12 +248,12 @@ LISTS = [
 
 
 @pytest.mark.parametrize(("held", "wrong"), LISTS)
-def test_lists_that_mean_nothing_are_one_sentence(held, wrong, generate, tmp_path, capsys) -> None:
-    assert wrong in fails(capsys, lambda: generate("--input", write(tmp_path, held)))
+def test_lists_that_mean_nothing_are_one_sentence(held, wrong, generate, tmp_path, fails) -> None:
+    assert wrong in fails(lambda: generate("--input", write(tmp_path, held)))
     assert not (tmp_path / "out").exists()
 
 
-def test_pictures_that_were_drawn_otherwise_are_left_alone(generate, tmp_path, capsys) -> None:
+def test_pictures_that_were_drawn_otherwise_are_left_alone(generate, tmp_path, fails) -> None:
     out = generate("--prompt", BOTH, "--count", "1")
     before = pictures(out)
     for words, wrong in (
@@ -270,7 +261,7 @@ def test_pictures_that_were_drawn_otherwise_are_left_alone(generate, tmp_path, c
         (("--guidance", "3"), "(guidance: 7.5, now 3.0)"),
         (("--regional",), "drawn otherwise (a-new1-next-to-a-new2:"),
     ):
-        assert wrong in fails(capsys, lambda w=words: generate("--prompt", BOTH, *w))
+        assert wrong in fails(lambda w=words: generate("--prompt", BOTH, *w))
     assert pictures(out) == before
     generate("--prompt", "a dog", "--count", "1")
     assert set(json.loads((out / "generate.json").read_text())["prompts"]) == {
@@ -279,15 +270,13 @@ def test_pictures_that_were_drawn_otherwise_are_left_alone(generate, tmp_path, c
     }
 
 
-def test_runs_that_have_not_learned_yet_are_told(learned, tmp_path, capsys, generate) -> None:
+def test_runs_that_have_not_learned_yet_are_told(learned, tmp_path, fails, generate) -> None:
     held = RunFolder.open(learned).config["settings"]
     RunFolder.create(tmp_path / "begun", RECIPE, held)
     call = lambda: generate("--prompt", "a dog", model=tmp_path / "begun")  # noqa: E731
-    assert "learned_embeds.safetensors yet; go on with the run (marmor resume" in fails(
-        capsys, call
-    )
+    assert "learned_embeds.safetensors yet; go on with the run (marmor resume" in fails(call)
     call = lambda: generate("--prompt", "a dog", model=tmp_path / "nowhere")  # noqa: E731
-    assert "nowhere" in fails(capsys, call)
+    assert "nowhere" in fails(call)
 
 
 def test_a_run_draws_with_all_of_its_vectors(learned: Path) -> None:
