@@ -101,7 +101,7 @@ def marmor_loop(pair: Pair, steps: int, precision: Precision) -> float:
     learner = adapting.Learner(classifier, plan.method.opponent(classifier.feature_size, CLASSES))
     method = adapting.Adaptation(learner, pair, plan, steps, seed=0)
     loop = LoopSettings(
-        Budget(steps=steps), ema=plan.ema, precision=precision, clip_norm=plan.clip_norm
+        Budget(steps=steps), ema=adapting.EMA, precision=precision, clip_norm=plan.clip_norm
     )
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(Path(folder))

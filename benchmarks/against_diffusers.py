@@ -31,7 +31,7 @@ PAIRS = 7
 
 def compare() -> dict[str, float]:
     """Medians of PAIRS pairs of runs and their ratio, in fp32 and, where the processor has it, in bf16."""
-    from diffusers import DDIMPipeline
+    from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
     from diffusers.utils import logging
 
     logging.disable_progress_bar()
@@ -75,7 +75,7 @@ def generator(side: int, steps: int) -> DiffusionGenerator:
     denoiser = Denoiser(InSteps(network, TABLE), linear_betas(TABLE), NoisePrediction(), {})
     drawing = Drawing("ddim", steps, spacing="leading", guidance=1.0, start=1.0, clip=None)
     return DiffusionGenerator(
-        denoiser.eval(), (), (3, side, side), drawing, "random weights", network.multiple
+        denoiser.eval(), {}, (3, side, side), drawing, "random weights", network.multiple
     )
 
 

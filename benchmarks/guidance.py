@@ -61,7 +61,7 @@ def main(settings: Settings) -> None:
     generator, judge = load_diffusion(settings.model), load_judge(settings.judge)
     real = real_features(judge, settings.real, generator.image_shape[1])
     with settings.out.open("w", newline="") as file:
-        table = csv.DictWriter(file, fieldnames=(*WISHES, *FIGURES))
+        table: csv.DictWriter[str] = csv.DictWriter(file, fieldnames=(*WISHES, *FIGURES))
         table.writeheader()
         for drawing in drawings(settings, generator.drawing):
             row = measure(settings, replace(generator, drawing=drawing), judge, real)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import tyro
@@ -102,7 +102,7 @@ def ours(folder: Path) -> torch.Tensor:
 @torch.inference_mode()
 def plain(folder: Path) -> torch.Tensor:
     """What people write: the processor, batches of files, the ensemble of the 80 templates."""
-    model = CLIPModel.from_pretrained(folder / "model").eval()
+    model: Any = CLIPModel.from_pretrained(folder / "model").eval()
     processor = AutoProcessor.from_pretrained(folder / "model")
     unit = torch.nn.functional.normalize
     said = []
