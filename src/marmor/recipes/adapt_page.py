@@ -197,10 +197,11 @@ def page(study: Study, rows: list[Row], images: dict[str, Image.Image]) -> Repor
     settings = study.settings
     given = {name: value for name, value in asdict(settings).items() if value is not None}
     asked = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    source, target = (Path(spec).stem or spec for spec in (settings.source, settings.target))
     return Report(
-        title=f"{study.run.path.name}: from {settings.source} to {settings.target}",
+        title=f"{study.run.path.name}: from {source} to {target}",
         lead=(
-            f"A classifier for {settings.target} from the labels of {settings.source}. Training and the "
+            f"A classifier for {target} from the labels of {source}. Training and the "
             "choice among checkpoints read no target labels; the table does, where there are any."
         ),
         headline=_headline(study, rows),
@@ -235,8 +236,11 @@ def _headline(study: Study, rows: list[Row]) -> list[tuple[str, str, str]]:
     wanted = {SOURCE_ONLY: "no adaptation", study.adapted(): "adapted", TARGET_ONLY: "upper bound"}
     for row in rows:
         if row.method in wanted and row.accuracy is not None:
-            note = f"{row.method}, mean of {row.accuracy.count} runs"
-            cards.append((wanted[row.method], _percent(row.accuracy.value), note))
+            count = row.accuracy.count
+            runs = f"mean of {count} runs" if count > 1 else "one run"
+            cards.append(
+                (wanted[row.method], _percent(row.accuracy.value), f"{row.method}, {runs}")
+            )
     return cards
 
 
