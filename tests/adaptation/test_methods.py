@@ -14,6 +14,7 @@ from marmor.adaptation.methods import (
     InfoMax,
     MeanTeacher,
     Mmd,
+    Refining,
     Seen,
     Shot,
     SourceOnly,
@@ -32,8 +33,9 @@ ALL = [
     AdaMatch(rounds=5, balance=1.0),
     InfoMax(),
     Shot(),
+    Refining(),
 ]
-WITH_SOURCE = ALL[:-1]
+WITH_SOURCE = [method for method in ALL if not method.source_free]
 CLASSES = 3
 
 
@@ -165,10 +167,35 @@ def test_the_weight_on_what_tells_domains_apart(method, vanishes):
     assert abs(place) < 0.15 if vanishes else place == pytest.approx(0.8)
 
 
-def test_shot_reads_no_source():
+@pytest.mark.parametrize("method", [Shot(), Refining()], ids=lambda m: type(m).__name__)
+def test_what_is_source_free_reads_no_source(method):
     other = seen(source=torch.zeros(8, 3, 2, 2), labels=torch.zeros(8, dtype=torch.long))
-    for a, b in zip(step(Shot(), seen())[1], step(Shot(), other)[1], strict=True):
+    for a, b in zip(step(method, seen())[1], step(method, other)[1], strict=True):
         assert torch.equal(a, b)
+
+
+def test_refining_learns_what_the_teacher_says_of_the_easy_view():
+    kept = torch.ones(8, 6)
+    kept[:, 2], kept[:, 3] = 0.0, 2.0
+    easy = 3 * torch.randn(8, 3, 2, 2, generator=torch.Generator().manual_seed(2))
+    given, teacher = seen(strength=0.3, kept=kept, target=easy), Small(seed=9)
+    losses, found, _ = step(Refining(information=0.7), given)
+    taught = teacher.logits(teacher.features(given.target)).argmax(1)
+    assert len(taught.unique()) > 1
+    plain = Small()
+    features = plain.features(given.strong)
+    said = plain.logits(features)
+    learned = F.cross_entropy(plain.logits(features * kept), taught)
+    assert losses["pseudo"].item() == pytest.approx(learned.item())
+    told = losses["balance"] - losses["unsure"]
+    assert told.item() == pytest.approx(information(said), abs=1e-5)
+    apart = said.softmax(1)
+    mean = apart.mean(0)
+    unsure = -(apart * apart.log()).sum(1).mean() + (mean * mean.log()).sum()
+    loss = 0.3 * (learned + 0.7 * unsure)
+    expected = torch.autograd.grad(loss, [*plain.parameters()])
+    for a, b in zip(found, expected, strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
 
 
 @pytest.mark.parametrize(("progress", "ramp"), [(0.0, 0.0), (0.1, 0.5), (0.2, 1.0), (0.9, 1.0)])
@@ -184,7 +211,9 @@ def test_infomax_is_labels_and_a_growing_share_of_shot(progress: float, ramp: fl
 
 
 @pytest.mark.parametrize(
-    "method", [MeanTeacher(), AdaMatch(), InfoMax(), Shot()], ids=lambda m: type(m).__name__
+    "method",
+    [MeanTeacher(), AdaMatch(), InfoMax(), Shot(), Refining()],
+    ids=lambda m: type(m).__name__,
 )
 def test_a_teacher_gets_no_gradient(method):
     teacher = Small(seed=9)

@@ -199,8 +199,6 @@ def _kept_or_trained(
         earlier = _kept_or_trained(run, settings, pair, plan.start, seed).minutes
     console.print(f"{name}, seed {seed}:")
     seen = _target_as_source(pair) if name == TARGET_ONLY else pair
-    if plan.pseudo_labels and start is not None:
-        seen = adapting.answered(start, pair)
     chosen = adapting.train(
         part,
         seen,

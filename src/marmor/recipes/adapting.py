@@ -24,7 +24,7 @@ from marmor.adaptation.methods import Classifier, Seen
 from marmor.base.pixels import to_bytes, to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import derive, torch_stream
-from marmor.data import CLASS, ImageSet, epoch_order
+from marmor.data import ImageSet, epoch_order
 from marmor.data.augment import augment
 from marmor.networks.judges import DigitJudge, Judge
 from marmor.recipes.pairs import Pair
@@ -156,17 +156,6 @@ def unadapted(start: Chosen, pair: Pair) -> Unadapted:
     """What ``start`` says of the target."""
     _, logits = read(start.classifier, _some(pair.target_val))
     return Unadapted(start.candidate, logits)
-
-
-def answered(teacher: Judge, pair: Pair) -> Pair:
-    """The pair of pseudo-labels: the target as the source, with the teacher's answers for labels."""
-    vocabulary = pair.source.vocabulary
-
-    def labelled(images: ImageSet) -> ImageSet:
-        labels = {CLASS: read(teacher, images)[1].argmax(1)}
-        return replace(images, labels=labels, vocabulary=vocabulary)
-
-    return replace(pair, source=labelled(pair.target), source_val=labelled(pair.target_val))
 
 
 def steps_of(pair: Pair, plan: Plan) -> int:

@@ -18,6 +18,7 @@ from marmor.adaptation.methods import (
     MeanTeacher,
     Method,
     Mmd,
+    Refining,
     Shot,
     SourceOnly,
 )
@@ -64,16 +65,14 @@ class Views:
 class Plan:
     """How one method is trained.
 
-    ``start``: the plan whose network it goes on from; ``pseudo_labels``: whether that is on the target alone,
-    with the answers of that network for labels (Lee 2013); ``epochs``: passes over the source; ``dropout``:
-    of the features with labels, the share that each step hides from the last layer; ``clip_norm``: of the
-    gradients, none where a method is published without.
+    ``start``: the plan whose network it goes on from; ``epochs``: passes over the source; ``dropout``: of the
+    features with labels, the share that each step hides from the last layer; ``clip_norm``: of the gradients,
+    none where a method is published without.
     """
 
     method: Method
     views: Views = Views()
     start: str | None = None
-    pseudo_labels: bool = False
     epochs: float = 6.0
     dropout: float = 0.0
     rates: Literal["published", "modern"] = "modern"
@@ -124,10 +123,9 @@ PLANS: dict[str, Plan] = {
     "mean-teacher": Plan(MeanTeacher(), BOLD),
     "adamatch": Plan(AdaMatch(), BOLD),
     "adamatch-refined": Plan(
-        SourceOnly(),
-        Views(augment_warped),
+        Refining(),
+        Views(strong=augment_warped),
         start="adamatch",
-        pseudo_labels=True,
         epochs=1.2,
         dropout=DROPOUT,
     ),

@@ -3,7 +3,7 @@
 from marmor.adaptation.methods.alignment import Coral, Mmd
 from marmor.adaptation.methods.base import Classifier, Losses, Method, Seen
 from marmor.adaptation.methods.dann import Cdan, Dann
-from marmor.adaptation.methods.self_training import AdaMatch, InfoMax, MeanTeacher, Shot
+from marmor.adaptation.methods.self_training import AdaMatch, InfoMax, MeanTeacher, Refining, Shot
 from marmor.adaptation.methods.source_only import SourceOnly
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "MeanTeacher",
     "Method",
     "Mmd",
+    "Refining",
     "Seen",
     "Shot",
     "SourceOnly",

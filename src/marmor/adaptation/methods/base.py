@@ -27,8 +27,8 @@ class Seen:
     augmented once more, harder; ``labels``: int64 (B,).
     ``progress``: steps done over steps planned, in [0, 1].
     ``strength``: a factor on all that is not the labelled loss; a guard lowers it.
-    ``kept``: what dropout leaves of the source's features, factors (B, D) (Srivastava et al. 2014); None
-    for all of them.
+    ``kept``: what dropout leaves of the features that labels or pseudo-labels are learned with, factors
+    (B, D) (Srivastava et al. 2014); None for all of them.
     """
 
     source: Tensor
@@ -38,6 +38,10 @@ class Seen:
     progress: float
     strength: float = 1.0
     kept: Tensor | None = None
+
+    def left(self, features: Tensor) -> Tensor:
+        """What dropout leaves of features (B, D)."""
+        return features if self.kept is None else features * self.kept
 
 
 class Method(ABC):
@@ -63,8 +67,7 @@ class Method(ABC):
 def labelled_loss(classifier: Classifier, seen: Seen) -> tuple[Tensor, Tensor]:
     """Cross-entropy on the source, of the features that dropout leaves, and all of its features."""
     features = classifier.features(seen.source)
-    kept = features if seen.kept is None else features * seen.kept
-    return F.cross_entropy(classifier.logits(kept), seen.labels), features
+    return F.cross_entropy(classifier.logits(seen.left(features)), seen.labels), features
 
 
 def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

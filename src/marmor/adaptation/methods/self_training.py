@@ -124,6 +124,35 @@ class InfoMax(Method):
         return losses | {"loss": labelled + weight * losses["loss"], "labelled": labelled}
 
 
+@dataclass(frozen=True)
+class Refining(Method):
+    """An adapted network goes on, on the target alone, with what it answers for labels (Lee 2013).
+
+    Cross-entropy of the hard view, of the features that dropout leaves, with the teacher's answer to the easy
+    view, so that answers are mended as the network learns; and, ``information`` times, minus the information
+    of the hard view's answers (SHOT, Liang et al. 2020, eq. 3).
+    """
+
+    source_free = True
+    information: float = 0.5
+
+    def update(
+        self, classifier: Classifier, opponent: nn.Module | None, teacher: Classifier, seen: Seen
+    ) -> Losses:
+        features = classifier.features(seen.strong)
+        taught = answers(teacher, seen.target).argmax(1)
+        learned = F.cross_entropy(classifier.logits(seen.left(features)), taught)
+        said = classifier.logits(features).float().softmax(1)
+        unsure, balance = entropy(said).mean(), entropy(said.mean(0))
+        loss = learned + self.information * (unsure - balance)
+        return {
+            "loss": seen.strength * loss,
+            "pseudo": learned,
+            "unsure": unsure,
+            "balance": balance,
+        }
+
+
 def uninformed(classifier: Classifier, teacher: Classifier, seen: Seen, pseudo: float) -> Losses:
     """How little the answers say: minus the easy view's information (SHOT, Liang et al. 2020, eq. 3).
 
