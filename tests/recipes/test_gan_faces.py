@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from marmor.adversarial import CriticTurns
 from marmor.cli import main
 from marmor.data import read, write
-from marmor.networks.r3gan import R3Generator
+from marmor.networks.r3gan import R3Critic, R3Generator
 from marmor.recipes import contest, gan_faces
 from marmor.recipes.contest import Contest, Players
 from marmor.recipes.gan_designs import GANS
@@ -248,6 +248,24 @@ def test_a_batch_is_another_for_each_turn_and_the_generator_sees_the_last(data: 
     last = game.draw(1, design.turns.of(1))
     assert last["real"].equal(seen[-1])
     assert not last["latent"].equal(game.draw(1, design.turns.of(1) - 1)["latent"])
+
+
+def test_a_penalty_counts_for_the_turns_that_go_without(data: Path) -> None:
+    images = read(str(data), "train").resized(8).unlabelled()
+    torch.manual_seed(0)
+    players = Players(R3Generator((3, 8, 8)), R3Critic((3, 8, 8)))
+
+    def losses(**changes: float) -> list[float]:
+        game = Contest(players, replace(GANS["r3gan"], **changes), images, 4, 0)
+        batches = [game.draw(step, 0) for step in range(6)]
+        return [game.critic_loss(players, batch)["loss"].item() for batch in batches]
+
+    bare, always, lazy = losses(zero_centred=0), losses(penalty_every=1), losses(penalty_every=3)
+    penalties = [paid - free for paid, free in zip(always, bare, strict=True)]
+    assert min(penalties) > 0
+    expected = [3 * penalties[0], 0, 0, 3 * penalties[3], 0, 0]
+    found = [paid - free for paid, free in zip(lazy, bare, strict=True)]
+    assert found == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
 def test_images_normalised_for_imagenet_are_refused_before_anything_is_written(

@@ -85,6 +85,8 @@ class Contest:
             batch |= {
                 _changes(side): torch.rand(rows, DRAWS, generator=stream) for side in (REAL, FAKE)
             }
+        if self.design.zero_centred:
+            batch["penalised"] = torch.full((rows,), seen % self.design.penalty_every == 0)
         if self.design.one_centred:
             batch["share"] = torch.rand(rows, generator=stream)
         return batch
@@ -123,11 +125,11 @@ class Contest:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Of real and of drawn images, (B,) each, and what the critic pays for being steep."""
         of_real, of_fake = _scorer(critic, batch, REAL), _scorer(critic, batch, FAKE)
-        if self.design.zero_centred:
+        if self.design.zero_centred and batch["penalised"][0]:
             real, steep = gradients(of_real, batch[REAL])
             fake, steep_too = gradients(of_fake, drawn)
-            penalty = self.design.zero_centred / 2 * (steep + steep_too).mean()
-            return real.float(), fake.float(), penalty
+            weight = self.design.zero_centred * self.design.penalty_every
+            return real.float(), fake.float(), weight / 2 * (steep + steep_too).mean()
         real, fake = of_real(batch[REAL]).float(), of_fake(drawn).float()
         penalty = torch.zeros((), device=real.device)
         if self.design.one_centred:

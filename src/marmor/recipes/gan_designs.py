@@ -33,6 +33,8 @@ class GanDesign:
         zero_centred: γ, weight of γ/2 times the squared gradient of the critic at real images (R1) and at
             drawn ones (R2); 0 for none.
         one_centred: λ, weight of the gradient penalty between them; 0 for none.
+        penalty_every: turns of the critic between two penalties at images, each of which then counts as often
+            (lazy regularization, Karras et al. 2020 on StyleGAN2, section 3.1).
         augmented: whether the critic sees images changed at random, as strongly as it needs.
         ema: decay of the averaged weights that draw; 0 for the last ones.
         rate: the factor on the learning rates at a progress in [0, 1].
@@ -47,6 +49,7 @@ class GanDesign:
     clip: float | None = None
     zero_centred: float = 0.0
     one_centred: float = 0.0
+    penalty_every: int = 1
     augmented: bool = False
     ema: float = 0.0
     rate: Callable[[float], float] = lambda progress: 1.0
@@ -67,6 +70,7 @@ GANS: dict[str, GanDesign] = {
         optimizer=partial(Adam, lr=5e-4, betas=(0.0, 0.99)),
         batch_size=32,
         zero_centred=1.0,
+        penalty_every=4,
         augmented=True,
         ema=0.998,
         rate=cosine_to_quarter,
