@@ -9,10 +9,8 @@ Prints and writes medians and ratios, for fp32 and, where the processor has it, 
 """
 
 import resource
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -30,6 +28,7 @@ from marmor.recipes import adapting
 from marmor.recipes.pairs import Pair, Truth
 from marmor.recipes.plans import PLANS
 from marmor.training import Budget, LoopSettings, Precision, RunFolder, autocast, fit, resolve
+from turns import in_turn
 
 CLASSES = 10
 
@@ -145,16 +144,6 @@ class PlainLoop:
             loss.backward()
             optimizer.step()
         return time.perf_counter() - began
-
-
-def in_turn(
-    runs: int, first: Callable[[], float], second: Callable[[], float]
-) -> tuple[float, float]:
-    """Median seconds of both, after one call each that is not counted."""
-    first()
-    second()
-    pairs = [(first(), second()) for _ in range(runs)]
-    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ A U-Net with random weights (its speed does not depend on them) is written as a 
 drawn from by its pipeline and by marmor in turn, so that both see the same machine.
 """
 
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from marmor.recipes.designs import Drawing, unet_shape
 from marmor.recipes.drawing import draw
 from marmor.recipes.hub import write_hub
 from marmor.training import Precision, resolve
+from turns import in_turn
 
 TABLE = 1000
 SIDE, IMAGES, STEPS = 64, 8, 10
@@ -57,7 +58,7 @@ def compare() -> dict[str, float]:
     if resolve("auto", torch.device("cpu")) == "bf16":
         pairs["bf16"] = (lambda: mine("bf16"), theirs_bf16)
     for name, pair in pairs.items():
-        own, peer = in_turn(*pair)
+        own, peer = in_turn(PAIRS, *(partial(seconds, each) for each in pair))
         result |= {
             f"diffusers.{name}.images_per_second": IMAGES / own,
             f"diffusers.{name}.peer.images_per_second": IMAGES / peer,
@@ -77,14 +78,6 @@ def generator(side: int, steps: int) -> DiffusionGenerator:
     return DiffusionGenerator(
         denoiser.eval(), {}, (3, side, side), drawing, "random weights", network.multiple
     )
-
-
-def in_turn(first: Callable[[], None], second: Callable[[], None]) -> tuple[float, float]:
-    """Median seconds of both, after one call each that is not counted."""
-    first()
-    second()
-    pairs = [(seconds(first), seconds(second)) for _ in range(PAIRS)]
-    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
 
 
 def seconds(work: Callable[[], None]) -> float:
