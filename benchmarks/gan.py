@@ -4,8 +4,8 @@
 
 Both train the pair of `marmor train gan-faces --objective dcgan` on colour images of 64×64, batches of 128,
 in turn. The plain loop is the tutorial's way: a DataLoader over float tensors, a sigmoid and binary
-cross-entropy, the critic on real and then on drawn images, then the generator. It knows fp32 only; where the
-processor has bf16, marmor is timed in it too, against the same loop and against that loop with autocast.
+cross-entropy, the critic on real and then on drawn images, then the generator. The tutorial knows fp32
+only; where the processor has bf16, marmor is timed in it too, against that and against it with autocast.
 Prints and writes medians and ratios.
 """
 
@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 import tyro
 from torch import nn
-from torch.optim import Adam
 from torch.utils.data import DataLoader, TensorDataset
 
 from marmor.base.files import write_json
@@ -106,9 +105,9 @@ class PlainLoop:
         pair = players()
         generator, critic = pair.generator, pair.critic
         judge = nn.BCEWithLogitsLoss()
-        optimizers = [
-            Adam(each.parameters(), lr=2e-4, betas=(0.5, 0.999)) for each in (critic, generator)
-        ]
+        of_critic, of_generator = (
+            DESIGN.optimizer(each.parameters()) for each in (critic, generator)
+        )
         real, fake = torch.ones(BATCH), torch.zeros(BATCH)
         batches = iter(self.loader)
         began = time.perf_counter()
@@ -121,10 +120,10 @@ class PlainLoop:
                 judge(critic(images), real).backward()
                 drawn = generator(torch.randn(BATCH, generator.latent))
                 judge(critic(drawn.detach()), fake).backward()
-                optimizers[0].step()
+                of_critic.step()
                 generator.zero_grad()
                 judge(critic(drawn), real).backward()
-                optimizers[1].step()
+                of_generator.step()
         return time.perf_counter() - began
 
 

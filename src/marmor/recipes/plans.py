@@ -66,8 +66,8 @@ class Plan:
     """How one method is trained.
 
     ``start``: the plan whose network it goes on from; ``epochs``: passes over the source; ``dropout``: of the
-    features with labels, the share that each step hides from the last layer; ``clip_norm``: of the gradients,
-    none where a method is published without.
+    features with labels or pseudo-labels, the share that each step hides from the last layer;
+    ``clip_norm``: of the gradients, none where a method is published without.
     """
 
     method: Method

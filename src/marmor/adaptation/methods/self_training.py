@@ -142,8 +142,7 @@ class Refining(Method):
         features = classifier.features(seen.strong)
         taught = answers(teacher, seen.target).argmax(1)
         learned = F.cross_entropy(classifier.logits(seen.left(features)), taught)
-        said = classifier.logits(features).float().softmax(1)
-        unsure, balance = entropy(said).mean(), entropy(said.mean(0))
+        unsure, balance = entropies(classifier.logits(features))
         loss = learned + self.information * (unsure - balance)
         return {
             "loss": seen.strength * loss,
@@ -158,13 +157,20 @@ def uninformed(classifier: Classifier, teacher: Classifier, seen: Seen, pseudo: 
 
     And, ``pseudo`` times, the hard view's cross-entropy with the teacher's answer.
     """
-    said = classifier.logits(classifier.features(seen.target)).float().softmax(1)
-    unsure = entropy(said).mean()
-    balance = entropy(said.mean(0))
+    unsure, balance = entropies(classifier.logits(classifier.features(seen.target)))
     taught = answers(teacher, seen.target).argmax(1)
     hard = F.cross_entropy(classifier.logits(classifier.features(seen.strong)), taught)
     loss = unsure - balance + pseudo * hard
     return {"loss": loss, "unsure": unsure, "balance": balance, "pseudo": hard}
+
+
+def entropies(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Of answers (B, classes): their mean entropy, and the entropy of their mean, in nats.
+
+    The second less the first is the information of the answers.
+    """
+    said = logits.float().softmax(1)
+    return entropy(said).mean(), entropy(said.mean(0))
 
 
 def aligned(probabilities: Tensor, shares: Tensor, rounds: int) -> Tensor:
