@@ -3,7 +3,8 @@
     python benchmarks/adaptation_pairs.py --mnist mnist.npz --photos bsds500_train --usps usps.npz \\
         --mnist-m-test mnist_m_test.npz --pairs usps --methods all
 
-Makes MNIST-M and house numbers from MNIST and the photographs where they are not made yet. What is
+Makes MNIST-M and house numbers from MNIST and the photographs where they are not made yet. Every seed
+also draws which images are held out, and which of published MNIST-M are tested. What is
 finished is kept: the same command goes on where it stopped. Writes table.csv and table.txt for each pair.
 """
 
@@ -16,6 +17,7 @@ from typing import Literal
 
 import tyro
 
+from marmor.base.files import read_json
 from marmor.recipes.adapt import results_in
 from marmor.recipes.adapt_page import COLUMNS, rows_of
 from marmor.recipes.tables import show_table
@@ -32,7 +34,7 @@ def main(
     usps: Path,
     mnist_m_test: Path,
     pairs: tuple[PairName, ...] = ("usps", "house-numbers", "mnist-m", "carried-over"),
-    methods: str = "best,dann",
+    methods: str = "best,dann,dann-augmented,source-augmented",
     seeds: int = 3,
     at_once: int = 2,
     out: Path = Path("runs/benchmark-pairs"),
@@ -72,6 +74,9 @@ def main(
         source, target = every[name]
         run = folder(out, name, seed)
         if run.exists():
+            began = read_json(run / "config.json")["settings"]["asked"]["method"]
+            if began != methods:
+                raise SystemExit(f"{run} was begun with --methods {began}; go on with them.")
             marmor("resume", str(run), share=at_once)
             return
         epochs = ["--epochs", str(EPOCHS[name])] if name in EPOCHS else []

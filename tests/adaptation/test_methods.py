@@ -1,4 +1,6 @@
 import copy
+import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -58,6 +60,12 @@ def seen(progress=0.5, strength=1.0, **changes):
     labels = torch.arange(8) % CLASSES
     values = {"source": source, "labels": labels, "target": target + 1, "strong": strong + 1}
     return Seen(**{**values, "progress": progress, "strength": strength, **changes})
+
+
+def apart(progress=0.5):
+    """The same, of images that lie further apart, so that some are read more surely than others."""
+    given = seen(progress)
+    return replace(given, source=4 * given.source, target=4 * given.target, strong=4 * given.strong)
 
 
 def step(method, given, classifier=None):
@@ -239,15 +247,58 @@ class Sure(nn.Module):
         return p.log()
 
 
-def test_an_unsure_teacher_teaches_nothing():
-    for method, told in (
-        (MeanTeacher(confidence=0.9), "consistency"),
-        (AdaMatch(confidence=1e9), "pseudo"),
-    ):
-        losses = method.update(Small(), None, Sure(0.8), seen())
-        assert losses["sure"] == 0
-        assert losses[told] == 0
-    assert MeanTeacher().update(Small(), None, Sure(0.99), seen())["sure"] == 1
+def test_a_mean_teacher_teaches_squared_differences_where_it_is_sure():
+    given, method = seen(), MeanTeacher(weight=2.0, confidence=0.9, balance=0.3)
+    plain = Small()
+    losses = method.update(plain, None, Sure(0.95), given)
+    assert losses["sure"] == 1
+    said = plain.logits(plain.features(given.strong)).softmax(1)
+    taught = torch.tensor([0.025, 0.95, 0.025])
+    apart = (said - taught).square().sum(1).mean()
+    torch.testing.assert_close(losses["consistency"], apart)
+    uneven = -(said.mean(0) + 1e-6).log().mean() - math.log(CLASSES)
+    labelled = F.cross_entropy(plain.logits(plain.features(given.source)), given.labels)
+    torch.testing.assert_close(losses["loss"], labelled + 2 * (apart + 0.3 * uneven))
+    assert method.update(plain, None, Sure(0.89), given)["consistency"] == 0
+
+
+def test_adamatch_counts_what_is_surer_than_most_of_the_source_is():
+    """The threshold follows how sure the source is read, and the loss ramps up by a cosine."""
+    given, plain = apart(progress=0.25), Small()
+    source = plain.logits(plain.features(given.source)).softmax(1)
+    mean = source.amax(1).mean().item()
+    taught = aligned(
+        Small(seed=9).logits(Small(seed=9).features(given.target)).softmax(1), source.mean(0), 1
+    )
+    surest, pseudo = taught.max(1)
+    for confidence in (0.9, 1.0, 1.1):
+        counts = surest > confidence * mean
+        assert 0 < counts.sum() < len(counts)
+        losses = AdaMatch(confidence=confidence).update(plain, None, Small(seed=9), given)
+        hard = plain.logits(plain.features(given.strong))
+        each = F.cross_entropy(hard, pseudo, reduction="none")
+        torch.testing.assert_close(losses["pseudo"], (each * counts).mean())
+        torch.testing.assert_close(losses["sure"], counts.float().mean())
+        # Half of the way up at a quarter of the run.
+        torch.testing.assert_close(losses["loss"], losses["labelled"] + 0.5 * losses["pseudo"])
+    for progress, ramp in ((0.0, 0.0), (0.125, 0.5 - 0.5**1.5), (0.5, 1.0), (0.9, 1.0)):
+        losses = AdaMatch().update(plain, None, Small(seed=9), apart(progress))
+        torch.testing.assert_close(losses["loss"], losses["labelled"] + ramp * losses["pseudo"])
+
+
+@pytest.mark.parametrize(
+    ("method", "weight"),
+    [(Coral(), 100.0), (Mmd(), adversarial_weight(0.5))],
+    ids=["coral", "mmd"],
+)
+def test_discrepancies_are_weighed(method, weight):
+    losses, _, _ = step(method, seen(progress=0.5))
+    assert losses["discrepancy"] > 1e-4
+    torch.testing.assert_close(losses["loss"], losses["labelled"] + weight * losses["discrepancy"])
+    halved, _, _ = step(method, seen(progress=0.5, strength=0.5))
+    torch.testing.assert_close(
+        halved["loss"], halved["labelled"] + 0.5 * weight * losses["discrepancy"]
+    )
 
 
 def test_rounds_of_scaling_bring_the_shares_and_keep_the_order_within_a_class():
@@ -282,8 +333,21 @@ def test_balance_pulls_towards_the_shares_of_the_source():
 
 
 def test_cdan_weights_sure_images_more_and_each_domain_by_one():
-    method = Cdan()
-    losses, _, opponents = step(method, seen())
-    assert losses["domains"] > 0
-    assert sum(g.abs().sum() for g in opponents) > 0
+    method, given, plain = Cdan(), apart(), Small()
+    plain.head.weight.data *= 8  # sure of some images, and not of others
+    losses, _, opponents = step(method, given, plain)
     assert opponents[0].shape == (method.hidden, 6 * CLASSES)
+    torch.manual_seed(5)
+    opponent = method.opponent(6, CLASSES)
+    domains = torch.tensor(0.0)
+    for images, label in ((given.source, 0.0), (given.target, 1.0)):
+        features = plain.features(images)
+        said = plain.logits(features).softmax(1)
+        joint = torch.einsum("bf,bc->bfc", features, said).flatten(1)
+        sure = 1 + (said * said.log()).sum(1).exp()
+        assert sure.std() > 0.1
+        each = F.binary_cross_entropy_with_logits(
+            opponent(joint)[:, 0], torch.full((8,), label), reduction="none"
+        )
+        domains = domains + (sure / sure.mean() * each).mean()
+    torch.testing.assert_close(losses["domains"], domains)

@@ -2,7 +2,9 @@
 
 import copy
 import csv
+import html
 import json
+import math
 import re
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +19,6 @@ from torch.nn import functional as F
 from marmor.adaptation import shared_information
 from marmor.adaptation.methods import Method, SourceOnly
 from marmor.adaptation.methods.base import labelled_loss
-from marmor.base.errors import UserError
 from marmor.base.pixels import to_bytes, to_unit
 from marmor.base.seeds import torch_stream
 from marmor.cli import main
@@ -45,6 +46,7 @@ def files(tmp_path_factory):
     }
     np.savez(folder / "source.npz", **arrays)
     turned = {k: 255 - v if k.endswith("images") else v for k, v in arrays.items()}
+    turned = {k: v[:210] if k.startswith("train") else v for k, v in turned.items()}
     np.savez(folder / "target.npz", **turned)
     mixed = {**turned, "train_labels": np.roll(turned["train_labels"], 1)}
     np.savez(folder / "mixed.npz", **mixed)
@@ -83,8 +85,9 @@ def test_target_labels_change_nothing_bit_for_bit(files, tmp_path):
         learned = [weights_of(tmp_path / target, name) for target in ("target", "mixed", "bare")]
         assert same(learned[0], learned[1])
         assert same(learned[0], learned[2])
-    chosen = [load_weights(tmp_path / t / "model.safetensors") for t in ("target", "mixed")]
-    assert same(*chosen)
+    chosen = [load_weights(tmp_path / t / "model.safetensors") for t in ("target", "mixed", "bare")]
+    assert same(chosen[0], chosen[1])
+    assert same(chosen[0], chosen[2])
 
 
 def test_a_network_that_is_refined_goes_on_from_the_chosen_one(files, tmp_path, monkeypatch):
@@ -122,37 +125,80 @@ def test_a_checkpoint_is_scored_by_what_answers_to_two_views_share(files, tmp_pa
     assert adapting.scored(part)[-1]["information"] > 0.01
 
 
-@pytest.mark.parametrize("method", ["dann", "adamatch"])
+@pytest.mark.parametrize("method", ["dann", "adamatch-refined"])
 def test_a_killed_run_goes_on_bit_for_bit(files, tmp_path, monkeypatch, method):
+    longer = replace(plans.PLANS["adamatch-refined"], epochs=5)
+    monkeypatch.setitem(plans.PLANS, "adamatch-refined", longer)
     whole = adapt.adapt(settings(files, tmp_path / "whole", method=method))
-    draw, seen = adapting.Adaptation.draw, []
-    steps = adapting.steps_of(whole.pair, Plan(SourceOnly(), epochs=4))
-    assert steps > 30
+    assert len(whole.pair.source) != len(whole.pair.target)
+    last = adapt.part_of(whole.run, method, 0).history()[-1]["step"]
+    assert last > 30
+    draw, loss = adapting.Adaptation.draw, plans.PLANS[method].method
 
     def killed(self, step, turn):
-        seen.append(step)
-        if len(seen) == steps + 26:  # in the middle of the method, after all of source-only
+        if self.plan.method is loss and step == 3 * last // 4:
             raise RuntimeError("killed")
         return draw(self, step, turn)
 
     with monkeypatch.context() as patch:
         patch.setattr(adapting.Adaptation, "draw", killed)
-        patch.setattr(adapting, "LoopSettings", partial(LoopSettings, checkpoint_seconds=0.0))
+        patch.setattr(adapting, "LoopSettings", partial(LoopSettings, checkpoint_seconds=0.2))
         with pytest.raises(RuntimeError, match="killed"):
             adapt.adapt(settings(files, tmp_path / "killed", method=method))
     part = adapt.part_of(adapt.RunFolder(tmp_path / "killed"), method, 0)
     kept = part.checkpoints.load()
     assert kept is not None
     assert kept.position["step"] > 0
-    again = adapt.resume(adapt.RunFolder.open(tmp_path / "killed"))
+    main(["resume", str(tmp_path / "killed")])
+    again = adapt.results_in(adapt.RunFolder.open(tmp_path / "killed"))
     assert same(weights_of(tmp_path / "whole", method), weights_of(tmp_path / "killed", method))
     candidates = [
         [load_weights(file) for file in sorted((path / part.path.name / "candidates").iterdir())]
         for path in (tmp_path / "whole" / "parts", tmp_path / "killed" / "parts")
     ]
     assert all(same(a, b) for a, b in zip(*candidates, strict=True))
-    for a, b in zip(whole.results, again.results, strict=True):
+    for a, b in zip(whole.results, again, strict=True):
         assert (a.method, a.accuracy, a.oracle) == (b.method, b.accuracy, b.oracle)
+
+
+def test_progress_is_steps_done_over_steps_planned_whatever_the_loaders(files):
+    pair = load_pair(str(files / "source.npz"), str(files / "target.npz"), None, 0)
+    turned = load_pair(str(files / "target.npz"), str(files / "source.npz"), None, 0)
+    for each in (pair, turned):
+        plan = replace(plans.PLANS["dann"], epochs=2)
+        steps = adapting.steps_of(each, plan)
+        larger = max(len(each.source), len(each.target))
+        assert steps == round(2 * larger / adapting.BATCH)
+        learner = adapting.Learner(adapting.DigitJudge(10, 1), None)
+        method = adapting.Adaptation(learner, each, plan, steps, seed=0)
+        found = [method.draw(step)["progress"].unique().item() for step in range(steps + 2)]
+        assert found[:steps] == pytest.approx([step / steps for step in range(steps)])
+        assert found[steps:] == [1.0, 1.0]
+
+
+def test_dann_is_trained_as_published():
+    """SGD of 0.01 with momentum 0.9, annealed, gradients as they are (Ganin et al. 2016, section 5.2)."""
+    plan = plans.PLANS["dann"]
+    [sgd] = plan.optimizers(nn.Linear(2, 2)).parts
+    assert isinstance(sgd, torch.optim.SGD)
+    [group] = sgd.param_groups
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.01, 0.9, 0)
+    assert 0.01 * plan.rate(0.5) == pytest.approx(0.002608, abs=5e-7)
+    assert plan.clip_norm == math.inf
+    assert plan.views == plans.Views()
+
+
+def test_normalisation_follows_the_images_that_are_read(files):
+    pair = load_pair(str(files / "source.npz"), str(files / "target.npz"), None, 0)
+    judge = adapting.DigitJudge(10, 1)
+    own, other = (adapting.with_statistics_of(judge, it) for it in (pair.source, pair.target))
+    for ready, images in ((own, pair.source), (other, pair.target)):
+        first, norm = ready.body[0][0], ready.body[0][1]
+        assert isinstance(norm, nn.BatchNorm2d)
+        with torch.inference_mode():
+            seen = first(to_unit(images.images)).mean((0, 2, 3))
+        torch.testing.assert_close(norm.running_mean, seen, atol=1e-4, rtol=1e-3)
+    assert not torch.allclose(own.body[0][1].running_mean, other.body[0][1].running_mean, atol=0.1)
 
 
 def test_the_average_teaches_normalised_by_its_batch(files):
@@ -202,20 +248,34 @@ class Ruinous(Method):
         return {"loss": labelled + 3 * max(0.0, seen.strength - 0.05) * zero}
 
 
-def test_a_collapsing_run_is_sent_back_told_of_and_recovers(files, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("target", "sign"), [("source", "source accuracy is"), ("target", "lean to few classes")]
+)
+def test_a_collapsing_run_is_sent_back_told_of_and_recovers(
+    files, tmp_path, monkeypatch, capsys, target, sign
+):
     monkeypatch.setitem(plans.PLANS, "ruinous", Plan(Ruinous(), epochs=8))
-    study = adapt.adapt(settings(files, tmp_path / "run", "source", method="ruinous", epochs=8))
+    study = adapt.adapt(settings(files, tmp_path / "run", target, method="ruinous", epochs=8))
     [result] = study.of("ruinous")
     assert 1 <= len(result.retreats) <= 4
-    assert "source accuracy is" in result.retreats[0]["why"]
+    assert sign in result.retreats[0]["why"]
     part = adapt.part_of(study.run, "ruinous", 0)
     assert len([line for line in part.history() if "balance" in line]) == 4
-    assert result.accuracy is not None
+    said = " ".join(capsys.readouterr().out.split())
+    [first, *_] = re.findall(r"step (\d+): ([^;]+); the guard sends the run back", said)
+    assert first == (str(result.retreats[0]["record"]["step"]), result.retreats[0]["why"])
+    assert f"sent back {len(result.retreats)} times" in said
+    told = html.unescape(adapt_page.tell(study).read_text())
+    assert f"{result.retreats[0]['why']}; went back to step" in told
+    assert "No run collapsed" not in told
     # Without the guard the same run ends collapsed.
     monkeypatch.setattr(adapting.CollapseGuard, "verdict", lambda *_: None)
-    [lost] = adapt.adapt(replace(study.settings, run=tmp_path / "lost")).of("ruinous")
-    assert lost.accuracy is not None
-    assert lost.accuracy < 0.2 < 0.7 < result.accuracy
+    lost = adapt.adapt(replace(study.settings, run=tmp_path / "lost"))
+    ends = [
+        adapt.part_of(run, "ruinous", 0).history()[-1]["agreement"] for run in (study.run, lost.run)
+    ]
+    assert ends[0] > 0.9
+    assert ends[1] < 0.2
 
 
 class Exchanging(Method):
@@ -244,7 +304,7 @@ def test_classes_that_are_exchanged_are_seen_by_agreement_alone(files, tmp_path,
     assert part.history()[-1]["agreement"] > 0.6
 
 
-def test_the_command_writes_table_pictures_page_and_predictions(files, tmp_path, capsys):
+def test_the_command_writes_table_pictures_and_page(files, tmp_path):
     run = tmp_path / "run"
     source, target = str(files / "source.npz"), str(files / "target.npz")
     words = ["adapt", "--source", source, "--target", target, "--method", "shot", "--run", str(run)]
@@ -256,27 +316,16 @@ def test_the_command_writes_table_pictures_page_and_predictions(files, tmp_path,
         names = [row["method"] for row in csv.DictReader(file)]
     assert names == ["source-only", "source-augmented", "shot", "target-only"]
     pictures = {path.stem for path in (run / "figures").glob("*.png")}
-    assert {"confusion", "choice", "features-before-class", "features-after-domain"} <= pictures
+    assert {
+        "confusion-before",
+        "confusion-after",
+        "choice",
+        "features-before-class",
+        "features-after-domain",
+    } <= pictures
     page = (run / "report.html").read_text()
     assert "No run collapsed" in page
     assert "source-only" in (run / "table.txt").read_text()
-
-    out = tmp_path / "pred.csv"
-    main(["predict", str(run), target, "--out", str(out), "--probabilities"])
-    rows = list(csv.DictReader(out.open()))
-    assert len(rows) == 300
-    shares = [float(rows[0][str(digit)]) for digit in range(10)]
-    assert sum(shares) == pytest.approx(1, abs=1e-4)
-    assert shares[int(rows[0]["label"])] == max(shares)
-    like = tmp_path / "like.csv"
-    like.write_text("image_name,label\n000005,\n000002,\n")
-    main(["predict", str(run), target, "--out", str(out), "--like", str(like)])
-    expected = [{k: rows[i][k] for k in ("image_name", "label")} for i in (5, 2)]
-    assert list(csv.DictReader(out.open())) == expected
-    like.write_text("image_name,label\nnone.png,\n")
-    with pytest.raises(SystemExit, match="2"):
-        main(["predict", str(run), target, "--out", str(out), "--like", str(like)])
-    assert "none.png, which is not among the images" in capsys.readouterr().err
 
 
 def test_several_methods_are_one_table_and_the_first_is_the_runs_own(files, tmp_path):
@@ -286,42 +335,14 @@ def test_several_methods_are_one_table_and_the_first_is_the_runs_own(files, tmp_
     assert [result.method for result in study.results] == names
     assert [row.method for row in adapt_page.rows_of(adapt.results_in(study.run))] == names
     assert adapt.asked("best, dann,best") == [plans.BEST, "dann"]
-    assert adapt.asked("all") == adapt.methods()
 
 
-def test_grey_and_colour_and_other_sizes_are_reconciled_and_told(files):
-    pair = load_pair("mnist-m", str(files / "target.npz"), None, 0)
-    assert pair.source.images.shape[1:] == pair.target.images.shape[1:] == (3, 28, 28)
-    assert any("resized from 16×16 to 28×28" in note for note in pair.notes)
-    assert not pair.target.labels
-    assert not pair.target.names
-
-
-def write(path: Path, count: int, classes: list[int], **changes) -> str:
-    images = np.random.default_rng(0).integers(0, 255, (count, 16, 16), dtype=np.uint8)
-    labels = np.resize(classes, count)
-    np.savez(path, **{"images": images, "labels": labels, **changes})
-    return str(path)
-
-
-@pytest.mark.parametrize(
-    ("source", "target", "said"),
-    [
-        ((40, [0, 1]), (40, [0, 2]), "shows the classes 2, which the source does not have"),
-        ((40, [1]), (40, [0, 1]), "1 class"),
-        ((40, [0, 1]), (3, [0, 1]), r"of the target are too few \(2\)"),
-    ],
-)
-def test_pairs_that_cannot_be(tmp_path, source, target, said):
-    a, b = write(tmp_path / "a.npz", *source), write(tmp_path / "b.npz", *target)
-    with pytest.raises(UserError, match=said):
-        load_pair(a, b, None, 0)
-
-
-def test_a_class_that_the_target_lacks_is_told(tmp_path):
-    a = write(tmp_path / "a.npz", 60, [0, 1, 2])
-    b = write(tmp_path / "b.npz", 60, [0, 1])
-    assert any("no image of 2" in note for note in load_pair(a, b, None, 0).notes)
+def test_all_methods_are_one_table(files, tmp_path):
+    study = adapt.adapt(settings(files, tmp_path / "run", method="all", epochs=0.5))
+    every = [name for name in plans.PLANS if name not in ("source-only", "target-only")]
+    assert [row.method for row in adapt_page.rows_of(study.results)][1:-1] == every
+    assert study.adapted() == plans.BEST
+    assert all(result.accuracy is not None for result in study.results)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from marmor.adaptation.discrepancies import coral, mmd
 from marmor.adaptation.guard import CollapseGuard, Signs
 from marmor.adaptation.reversal import reverse_gradient
 from marmor.adaptation.schedules import adversarial_weight, annealed_rate
-from marmor.adaptation.selection import Candidate, choose
+from marmor.adaptation.selection import Candidate, choose, sound
 from marmor.adaptation.validators import (
     agreement_where_surest,
     balance,
@@ -31,5 +31,6 @@ __all__ = [
     "neighbourhood_density",
     "reverse_gradient",
     "shared_information",
+    "sound",
     "source_accuracy",
 ]

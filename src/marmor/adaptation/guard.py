@@ -10,6 +10,8 @@ LATE = 0.5
 """Progress from which on the source should be read nearly as well as without adaptation."""
 LEAST_AGREEMENT = 0.6
 """Of the answers that the unadapted network is surest of: below it, classes have been turned around."""
+MOST_LOST = 0.25
+"""Of source accuracy: more is collapse."""
 READ_AGAIN = 0.95
 """Of the unadapted source accuracy: from it on the network has learned enough to be compared so."""
 
@@ -47,7 +49,7 @@ class CollapseGuard:
     balance: float
     source_accuracy: float
     least_balance: float = LEAST_BALANCE
-    most_lost: float = 0.25
+    most_lost: float = MOST_LOST
     most_apart: float = 0.99
     least_agreement: float = LEAST_AGREEMENT
 

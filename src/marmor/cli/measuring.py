@@ -97,6 +97,7 @@ def predict(
     out: Path,
     like: Path | None = None,
     probabilities: bool = False,
+    split: str = "test",
 ) -> None:
     """Write what a trained classifier reads in images as image_name,label.
 
@@ -108,8 +109,9 @@ def predict(
         out: the CSV to write.
         like: a CSV whose order of image names is kept; the folder's own when left out.
         probabilities: add a column for each class.
+        split: which images, where they have splits.
     """
-    predicting.predict(run, images, out, like, probabilities)
+    predicting.predict(run, images, out, like, probabilities, split)
 
 
 def zero_shot(

@@ -42,22 +42,22 @@ def class_indices(labels: Sequence[str], class_names: Sequence[str], where: str)
     return torch.tensor([position[label] for label in labels], dtype=torch.int64)
 
 
-def require_classes(images: ImageSet, at_least: int = 2) -> None:
-    """UserError unless ``images`` is labelled and shows ``at_least`` different classes."""
+def require_classes(images: ImageSet, at_least: int = 2, who: str = "the images") -> None:
+    """UserError, about ``who``, unless ``images`` is labelled and shows ``at_least`` different classes."""
     if images.labels and not images.class_names:
         raise UserError(
-            f"the images are labelled with {', '.join(images.labels)}, not with one class each, and this "
+            f"{who} are labelled with {', '.join(images.labels)}, not with one class each, and this "
             "needs classes; give other images."
         )
     if not images.class_names:
         raise UserError(
-            "the images have no labels, and this needs them; give class sub-folders, "
+            f"{who} have no labels, and this needs them; give class sub-folders, "
             "a train.csv, <class>_<n>.png names or an .npz with labels."
         )
     present = images.labels["class"].unique().tolist()
     if len(present) < at_least:
         found = ", ".join(repr(images.class_names[index]) for index in present) or "none"
         raise UserError(
-            f"the images show {len(present)} class(es) only ({found}), and this needs at least "
+            f"{who} show {len(present)} class(es) only ({found}), and this needs at least "
             f"{at_least}; give images of more classes."
         )

@@ -17,7 +17,7 @@ from marmor.networks.judges import Judge
 from marmor.recipes import adapting
 from marmor.recipes.folders import WEIGHTS_FILE
 from marmor.recipes.pairs import Pair, load_pair
-from marmor.recipes.plans import BEST, PLANS, SOURCE_ONLY, TARGET_ONLY
+from marmor.recipes.plans import BEST, PLANS, SOURCE_ONLY, TARGET_ONLY, Plan
 from marmor.training import Precision, RunFolder, save_weights
 from marmor.training.processes import processes
 
@@ -40,8 +40,8 @@ class AdaptSettings:
         run: the run folder to write.
         seeds: how often everything is trained, for the intervals.
         seed: the first of them.
-        epochs: passes over the source; each method's own choice when left out. What goes on from another
-            method's network keeps its own.
+        epochs: passes over the larger of the two sets; each method's own choice when left out. What goes on
+            from another method's network keeps its own.
         size: side to crop and resize images to; the source's own when left out.
         precision: auto is bf16 where the processor has it.
     """
@@ -66,7 +66,7 @@ class Result:
     ``information``: that answers to two views of held-out target images share, in nats, by which the
     checkpoint was chosen. ``source_accuracy``: on held-out images of what it was trained on.
     ``minutes``: of training, that of the plan it starts from included, without what milestones took and
-    what a guard undid.
+    what a guard undid. ``doubts``: why it may not be trusted, found without labels.
     """
 
     method: str
@@ -79,6 +79,7 @@ class Result:
     oracle: float | None = None
     test_images: int = 0
     retreats: list[dict[str, Any]] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,14 @@ class Study:
     def adapted(self) -> str:
         """The method that the run's own network comes from."""
         return BEST if self.settings.method == "all" else asked(self.settings.method)[0]
+
+    def kept(self) -> Result:
+        """Whose network is the run's own: the seed with the most information, of those without doubts."""
+        return max(self.of(self.adapted()), key=lambda one: (not one.doubts, one.information))
+
+    def network(self, method: str, seed: int) -> Judge:
+        """What a method with a seed ends with, ready to read the target."""
+        return chosen_of(self.run, self.pair, method, seed).classifier
 
 
 def adapt(settings: AdaptSettings) -> Study:
@@ -172,7 +181,9 @@ def _go_on(run: RunFolder, settings: AdaptSettings, pair: Pair) -> Study:
             results.append(_kept_or_trained(run, settings, pair, name, seed))
             _tell(results[-1])
     study = Study(run, settings, pair, results)
-    _keep_best(study)
+    kept = study.kept()
+    network = study.network(kept.method, kept.seed)
+    save_weights(network.state_dict(), run.path / WEIGHTS_FILE)
     return study
 
 
@@ -188,20 +199,24 @@ def _kept_or_trained(
     if siblings.is_main_process and not (part.path / "config.json").is_file():
         RunFolder.create(part.path, PART, {"method": name, "seed": seed})
     siblings.wait_for_everyone()
-    plan = PLANS[name]
-    if settings.epochs is not None and plan.start is None:
-        plan = replace(plan, epochs=settings.epochs)
+    result = _trained(run, settings, pair, name, seed)
+    write_json(kept, asdict(result))
+    return result
+
+
+def _trained(run: RunFolder, settings: AdaptSettings, pair: Pair, name: str, seed: int) -> Result:
+    """Trains, or goes on training, in the part's own folder."""
+    part, plan = part_of(run, name, seed), _plan_of(settings, name)
     compared = _compared_with(name)
     before = None if compared is None else chosen_of(run, pair, compared, seed)
     start, earlier = None, 0.0
     if plan.start is not None and before is not None:
         start = before.classifier
-        earlier = _kept_or_trained(run, settings, pair, plan.start, seed).minutes
+        earlier = read_json(part_of(run, plan.start, seed).path / RESULT)["minutes"]
     console.print(f"{name}, seed {seed}:")
-    seen = _target_as_source(pair) if name == TARGET_ONLY else pair
     chosen = adapting.train(
         part,
-        seen,
+        _target_as_source(pair) if name == TARGET_ONLY else pair,
         plan,
         adapting.steps_of(pair, plan),
         seed,
@@ -210,7 +225,7 @@ def _kept_or_trained(
         settings.precision,
     )
     last = part.history()[-1]
-    result = Result(
+    return Result(
         method=name,
         seed=seed,
         minutes=earlier + last["seconds"] / 60,
@@ -218,10 +233,17 @@ def _kept_or_trained(
         information=chosen.candidate.information,
         source_accuracy=chosen.candidate.source_accuracy,
         retreats=chosen.retreats,
+        doubts=list(chosen.doubts),
         **_measured(part, pair, chosen.classifier),
     )
-    write_json(kept, asdict(result))
-    return result
+
+
+def _plan_of(settings: AdaptSettings, name: str) -> Plan:
+    """A method's plan, for as many passes as were asked for."""
+    plan = PLANS[name]
+    if settings.epochs is None or plan.start is not None:
+        return plan
+    return replace(plan, epochs=settings.epochs)
 
 
 def part_of(run: RunFolder, name: str, seed: int) -> RunFolder:
@@ -255,7 +277,8 @@ def _unadapted(run: RunFolder, pair: Pair, name: str, seed: int) -> Candidate | 
     start = _compared_with(name)
     if start is None:
         return None
-    return adapting.choice(part_of(run, start, seed), pair, _unadapted(run, pair, start, seed))
+    best, _ = adapting.choice(part_of(run, start, seed), pair, _unadapted(run, pair, start, seed))
+    return best
 
 
 def _target_as_source(pair: Pair) -> Pair:
@@ -289,26 +312,15 @@ def _measured(part: RunFolder, pair: Pair, classifier: Judge) -> dict[str, Any]:
     return figures | {"oracle": tested(candidates[best])}
 
 
-def _keep_best(study: Study) -> None:
-    """The run's own network: of the adapted method, the seed with the most information."""
-    best = max(study.of(study.adapted()), key=lambda result: result.information)
-    classifier = chosen_of(study.run, study.pair, best.method, best.seed).classifier
-    save_weights(classifier.state_dict(), study.run.path / WEIGHTS_FILE)
-
-
 def _tell(result: Result) -> None:
     read = (
         f"target test {100 * result.accuracy:.1f} %"
         if result.accuracy is not None
         else f"information {result.information:.2f}"
     )
-    for retreat in result.retreats:
-        console.print(
-            f"  collapsed at step {retreat['record']['step']} and went back to {retreat['back_to']}: "
-            f"{retreat['why']}"
-        )
+    back = f", sent back {len(result.retreats)} times" if result.retreats else ""
     console.print(
-        f"  {read}, {result.minutes:.1f} minutes, {result.images_per_second:.0f} images a second"
+        f"  {read}, {result.minutes:.1f} minutes, {result.images_per_second:.0f} images a second{back}"
     )
 
 

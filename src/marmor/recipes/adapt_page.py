@@ -6,32 +6,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
-from torch import Tensor
 
 from marmor.base.files import write_json
-from marmor.data import ImageSet
+from marmor.base.progress import console
 from marmor.figures import (
     Picture,
     Report,
     Section,
     Table,
     Text,
-    confusion,
-    curves,
     save_png,
-    scatter,
     write,
 )
-from marmor.metrics import Mean, agreement, mean, share
-from marmor.recipes import adapting
-from marmor.recipes.adapt import Result, Study, chosen_of, part_of
+from marmor.metrics import Mean, mean, share
+from marmor.recipes.adapt import Result, Study
+from marmor.recipes.adapt_doubts import doubts_of, seeds_agree
+from marmor.recipes.adapt_pictures import pictures
 from marmor.recipes.plans import SOURCE_ONLY, TARGET_ONLY
 from marmor.recipes.tables import show_table
 
-POINTS = 500
-"""Images of each domain in a picture of features."""
 REFERENCES = (
     "Ganin et al.: Domain-Adversarial Training of Neural Networks, 2016 (arXiv 1505.07818).",
     "Long et al.: Conditional Adversarial Domain Adaptation, 2018 (arXiv 1705.10667).",
@@ -75,11 +69,16 @@ def tell(study: Study) -> Path:
     path = study.run.path
     rows = rows_of(study.results)
     show_table(COLUMNS, [row.cells() for row in rows], path)
-    write_json(path / "summary.json", figures_of(study, rows))
+    alike = seeds_agree(study)
+    doubts = doubts_of(study, alike)
+    for doubt in doubts:
+        console.print(f"in doubt: {doubt}")
+    figures = figures_of(study, rows) | {"doubts": doubts}
+    write_json(path / "summary.json", figures | ({} if alike is None else {"seeds.agree": alike}))
     images = pictures(study)
     for name, image in images.items():
         save_png(image, path / "figures" / f"{name}.png")
-    write(page(study, rows, images), path / "report.html")
+    write(page(study, rows, images, _trust_section(doubts, alike)), path / "report.html")
     return path / "report.html"
 
 
@@ -113,7 +112,11 @@ def _share(values: list[float], images: int) -> Mean:
 
 def figures_of(study: Study, rows: list[Row]) -> dict[str, Any]:
     """summary.json: flat figures under dotted names; means over seeds and their 95 % intervals."""
-    figures: dict[str, Any] = {"method": study.adapted(), "seeds": study.settings.seeds}
+    figures: dict[str, Any] = {
+        "method": study.adapted(),
+        "seeds": study.settings.seeds,
+        "kept.seed": study.kept().seed,
+    }
     roles = {SOURCE_ONLY: "source", study.adapted(): "adapt", TARGET_ONLY: "target"}
     for row in rows:
         figures |= _interval(f"method.{row.method}.accuracy", row.accuracy)
@@ -132,69 +135,8 @@ def _interval(name: str, found: Mean | None) -> dict[str, float]:
     return {name: found.value, f"{name}.low": low, f"{name}.high": high}
 
 
-def pictures(study: Study) -> dict[str, Image.Image]:
-    """Features before and after, what is taken for what, and how the choice was made."""
-    images: dict[str, Image.Image] = {}
-    for role, method in (("before", SOURCE_ONLY), ("after", study.adapted())):
-        points, domains, classes = _plane(study, method)
-        names = study.pair.class_names
-        images[f"features-{role}-class"] = scatter(points, classes, names, f"{method}: classes")
-        title = f"{method}: domains"
-        images[f"features-{role}-domain"] = scatter(points, domains, ("source", "target"), title)
-    if study.pair.truth.test is not None:
-        images["confusion"] = _confusion(study, study.pair.truth.test)
-    images["choice"] = _choice(study)
-    return images
-
-
-def _plane(study: Study, method: str) -> tuple[Tensor, Tensor, Tensor]:
-    """t-SNE of held-out images of both domains: points (N, 2), domains (N,), classes (N,).
-
-    Classes of target images are the true ones where they are known, else those that are read.
-    """
-    pair = study.pair
-    ready = chosen_of(study.run, pair, method, study.settings.seed).classifier
-    source = pair.source_val.take(range(min(POINTS, len(pair.source_val))))
-    target = pair.target_val.take(range(min(POINTS, len(pair.target_val))))
-    own = adapting.with_statistics_of(ready, pair.source)
-    of_source, _ = adapting.read(own, source)
-    of_target, logits = adapting.read(ready, target)
-    known = logits.argmax(1) if pair.truth.val is None else pair.truth.val[: len(target)]
-    features = torch.cat([of_source, of_target]).numpy()
-    from sklearn.manifold import TSNE  # slow to import, and few commands need it
-
-    perplexity = min(30.0, (len(features) - 1) / 3)
-    plane = TSNE(perplexity=perplexity, random_state=0).fit_transform(features)
-    domains = torch.tensor([0] * len(source) + [1] * len(target))
-    return torch.from_numpy(plane), domains, torch.cat([source.labels["class"], known])
-
-
-def _confusion(study: Study, test: ImageSet) -> Image.Image:
-    names, seed = study.pair.class_names, study.settings.seed
-    classifier = chosen_of(study.run, study.pair, study.adapted(), seed).classifier
-    _, logits = adapting.read(classifier, test)
-    counts = agreement(test.labels["class"], logits.argmax(1), len(names)).confusion
-    return confusion(counts, names, "Target test images", "class read", "class shown")
-
-
-def _choice(study: Study) -> Image.Image:
-    """The score that chooses, over training, for each seed of the adapted method."""
-    series: dict[str, tuple[list[float], list[float]]] = {}
-    for result in study.of(study.adapted()):
-        part = part_of(study.run, result.method, result.seed)
-        lines = adapting.scored(part)
-        minutes = [line["seconds"] / 60 for line in lines]
-        series[f"seed {result.seed}"] = (minutes, [line["information"] for line in lines])
-    return curves(
-        series,
-        "minutes of training",
-        "nats",
-        "Information that answers to two views of the target share",
-    )
-
-
-def page(study: Study, rows: list[Row], images: dict[str, Image.Image]) -> Report:
-    settings = study.settings
+def page(study: Study, rows: list[Row], images: dict[str, Image.Image], trust: Section) -> Report:
+    settings, kept = study.settings, study.kept()
     given = {name: value for name, value in asdict(settings).items() if value is not None}
     asked = [word for name, value in given.items() for word in (f"--{name}", str(value))]
     source, target = (Path(spec).stem or spec for spec in (settings.source, settings.target))
@@ -206,6 +148,7 @@ def page(study: Study, rows: list[Row], images: dict[str, Image.Image]) -> Repor
         ),
         headline=_headline(study, rows),
         sections=[
+            trust,
             _table_section(study, rows, images),
             _features_section(study, images),
             _guard_section(study),
@@ -224,7 +167,10 @@ def page(study: Study, rows: list[Row], images: dict[str, Image.Image]) -> Repor
         files=[
             ("summary.json", "every figure of this page under a dotted name"),
             ("table.csv", "the table"),
-            ("model.safetensors", "the network that `marmor predict` reads with"),
+            (
+                "model.safetensors",
+                f"the network that `marmor predict` reads with, of seed {kept.seed}",
+            ),
             ("parts", "a run folder for each method and seed"),
         ],
         references=REFERENCES,
@@ -248,18 +194,18 @@ def _table_section(study: Study, rows: list[Row], images: dict[str, Image.Image]
     caption = (
         "Means over seeds with 95 % intervals (Student's t; of one seed, Wilson's over its images). "
         "“oracle's” is what the target's held-out labels would have chosen among the same checkpoints: "
-        "what choosing without labels costs."
+        "what choosing without labels costs. Minutes are of training, without the scoring of checkpoints."
     )
     items: list[Picture | Table | Text] = [
         Table(
             "Accuracy on the target's test images", COLUMNS, [row.cells() for row in rows], caption
         )
     ]
-    if "confusion" in images:
-        what = f"{study.adapted()}, seed {study.settings.seed}. Rows: shown. Columns: read."
-        items.append(
-            Picture("What is taken for what", what, "Confusion matrix.", images["confusion"])
-        )
+    for role, method in (("before", SOURCE_ONLY), ("after", study.adapted())):
+        if f"confusion-{role}" in images:
+            what = f"{method}, seed {study.kept().seed}. Rows: shown. Columns: read."
+            title = f"What is taken for what, {role} adaptation"
+            items.append(Picture(title, what, "Confusion matrix.", images[f"confusion-{role}"]))
     items.append(
         Picture(
             "How the checkpoint was chosen",
@@ -273,11 +219,28 @@ def _table_section(study: Study, rows: list[Row], images: dict[str, Image.Image]
     return Section("How well it reads the target", "", items)
 
 
+def _trust_section(doubts: list[str], alike: float | None) -> Section:
+    """What speaks against the networks of the run, in words."""
+    said = doubts or [
+        "No sign of trouble: classes are answered evenly, the source is still read, and what the unadapted "
+        "network is surest of is answered alike. Only labels can prove more: label a hundred target images "
+        "and compare."
+    ]
+    if alike is not None:
+        said = [
+            *said,
+            f"Networks of two seeds answer {100 * alike:.1f} % of held-out target images alike.",
+        ]
+    return Section("Can it be trusted?", "", [Text("In doubt" if doubts else "No doubts", said)])
+
+
 def _features_section(study: Study, images: dict[str, Image.Image]) -> Section:
+    known = study.pair.truth.val is not None
+    coloured = "" if known else " The target has no labels: its classes are those that are read."
     items = [
         Picture(
             f"{when}: {'by class' if colour == 'class' else 'by domain'}",
-            "t-SNE of features of held-out images; both pictures show the same points.",
+            f"t-SNE of features of held-out images; both pictures show the same points.{coloured}",
             f"Scatter plot of features {when.lower()} adaptation, coloured by {colour}.",
             images[f"features-{when.lower()}-{colour}"],
         )
@@ -285,7 +248,7 @@ def _features_section(study: Study, images: dict[str, Image.Image]) -> Section:
         for colour in ("class", "domain")
     ]
     return Section(
-        "Where the images lie", f"Seed {study.settings.seed}; BatchNorm follows each domain.", items
+        "Where the images lie", f"Seed {study.kept().seed}; BatchNorm follows each domain.", items
     )
 
 

@@ -18,6 +18,7 @@ from marmor.adaptation import (
     balance,
     choose,
     shared_information,
+    sound,
     source_accuracy,
 )
 from marmor.adaptation.methods import Classifier, Seen
@@ -53,6 +54,10 @@ READ_BATCH = 500
 CANDIDATES = "candidates"
 CANDIDATE_FIGURES = ("information", "balance", "source.accuracy", "agreement")
 """What a milestone's log line says of its candidate, as ``Candidate`` takes them."""
+UNSOUND = (
+    "every checkpoint leans to few classes, no longer reads the source or has exchanged classes; the one "
+    "that does so least was taken."
+)
 GENTLER = 0.3
 """The factor on all but the labelled loss each time the guard has sent a run back."""
 
@@ -141,6 +146,8 @@ class Chosen:
     """Its BatchNorm statistics are the target's."""
     candidate: Candidate
     retreats: list[dict[str, Any]]
+    doubts: tuple[str, ...]
+    """Why it may not be trusted."""
 
 
 @dataclass(frozen=True)
@@ -154,13 +161,13 @@ class Unadapted:
 
 def unadapted(start: Chosen, pair: Pair) -> Unadapted:
     """What ``start`` says of the target."""
-    _, logits = read(start.classifier, _some(pair.target_val))
+    _, logits = read(start.classifier, evenly(pair.target_val))
     return Unadapted(start.candidate, logits)
 
 
 def steps_of(pair: Pair, plan: Plan) -> int:
-    """Steps planned: the plan's epochs over the source."""
-    return max(1, round(plan.epochs * len(pair.source) / BATCH))
+    """Steps planned: the plan's epochs over the larger of the two sets."""
+    return max(1, round(plan.epochs * max(len(pair.source), len(pair.target)) / BATCH))
 
 
 def train(
@@ -206,7 +213,10 @@ def train(
             record.get("domain_accuracy"),
             record["agreement"],
         )
-        return compared.verdict(signs, max(line["source.accuracy"] for line in scored(run)))
+        wrong = compared.verdict(signs, max(line["source.accuracy"] for line in scored(run)))
+        if wrong is not None:
+            console.print(f"  step {record['step']}: {wrong}; the guard sends the run back.")
+        return wrong
 
     try:
         with progress_bar("training") as bar:
@@ -219,29 +229,38 @@ def train(
                 partial(guard, before.candidate) if plan.guarded and before else None,
                 method.begin,
             )
+        given_up: tuple[str, ...] = ()
     except DivergenceError as error:
         if not scored(run):
             raise
         console.print(f"note: {error} The best checkpoint before it is kept.")
-    return chosen(run, pair, before.candidate if before else None)
+        given_up = (str(error),)
+    kept = chosen(run, pair, before.candidate if before else None)
+    return replace(kept, doubts=(*given_up, *kept.doubts))
 
 
-def choice(run: RunFolder, pair: Pair, unadapted: Candidate | None) -> Candidate:
-    """Which candidate a finished run keeps."""
+def choice(run: RunFolder, pair: Pair, unadapted: Candidate | None) -> tuple[Candidate, bool]:
+    """Which candidate a finished run keeps, and whether it is sound."""
     candidates = [
         Candidate(number, *(line[name] for name in CANDIDATE_FIGURES))
         for number, line in enumerate(scored(run))
     ]
-    balance = unadapted.balance if unadapted else math.log(len(pair.class_names))
-    return choose(candidates, balance)
+    without = (
+        (unadapted.balance, unadapted.source_accuracy)
+        if unadapted
+        else (math.log(len(pair.class_names)), 0.0)
+    )
+    best = choose(candidates, *without)
+    return best, best in sound(candidates, *without)
 
 
 def chosen(run: RunFolder, pair: Pair, unadapted: Candidate | None) -> Chosen:
     """What a finished run keeps, ready to read the target."""
-    best = choice(run, pair, unadapted)
+    best, is_sound = choice(run, pair, unadapted)
     last = run.checkpoints.load()
     retreats = last.position["retreats"] if last else []
-    return Chosen(_candidate(run, pair, best.number), best, retreats)
+    doubts = () if is_sound else (UNSOUND,)
+    return Chosen(_candidate(run, pair, best.number), best, retreats, doubts)
 
 
 def scored(run: RunFolder) -> list[dict[str, Any]]:
@@ -273,7 +292,7 @@ def with_statistics_of(classifier: Judge, images: ImageSet) -> Judge:
         layer.reset_running_stats()
         layer.momentum = None  # a plain mean over the batches
     ready.train()
-    some = _some(images)
+    some = evenly(images)
     parts = -(-len(some) // READ_BATCH)  # of nearly one size, since each counts alike
     for part in some.images.tensor_split(parts):
         ready.features(to_unit(part))
@@ -294,7 +313,7 @@ def _probed(
 ) -> dict[str, float]:
     """Keeps a candidate and scores it; target labels are not at hand here."""
     save_weights(classifier.state_dict(), _candidate_file(run, len(scored(run))))
-    shown, hidden = _some(pair.source_val), _some(pair.target_val)
+    shown, hidden = evenly(pair.source_val), evenly(pair.target_val)
     _, of_source = read(with_statistics_of(classifier, pair.source), shown)
     target_reader = with_statistics_of(classifier, pair.target)
     _, of_target = read(target_reader, hidden)
@@ -307,9 +326,9 @@ def _probed(
     }
 
 
-def _some(images: ImageSet) -> ImageSet:
-    """At most LOOKED_AT images, evenly from all of them."""
-    count = min(len(images), LOOKED_AT)
+def evenly(images: ImageSet, most: int = LOOKED_AT) -> ImageSet:
+    """At most ``most`` images, evenly from all of them."""
+    count = min(len(images), most)
     return images.take(torch.arange(count) * len(images) // count)
 
 

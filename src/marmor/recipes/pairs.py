@@ -55,31 +55,52 @@ class Pair:
 
 
 def load_pair(source: str, target: str, size: int | None, seed: int) -> Pair:
-    """Reads and reconciles; UserError where the two cannot be brought together.
-
-    The side is ``size``, or the source's own; grey becomes colour where one of them is in colour. The
-    target's classes are matched by name and may be fewer. A tenth of the training images is held
-    out for the choice among checkpoints where there is no val split, and a fifth of the target's images
-    for the table where there is no test split; neither draw sees labels.
-    """
+    """Reads two sets and brings them together (``bring_together``), at ``size`` or the source's own side."""
     if size is not None and size < SMALLEST_SIDE:
         raise UserError(f"--size must be at least {SMALLEST_SIDE}, not {size}.")
     sources = _read(source, size)
-    require_classes(sources["train"])
-    side = sources["train"].size[0]
-    targets = _in_one_order(_read(target, side))
-    notes = [f"source: {note}" for note in sources["train"].notes]
-    notes += [f"target: {note}" for note in targets["train"].notes]
-    if sources["train"].channels != targets["train"].channels:
+    require_classes(sources["train"], who=f"the images of the source {source}")
+    return bring_together(sources, _read(target, sources["train"].size[0]), seed, target)
+
+
+def bring_together(sources: Splits, targets: Splits, seed: int, target: str = "the target") -> Pair:
+    """Reconciles splits of one side; UserError where they cannot be brought together.
+
+    Both have train, and val and test where there are any. Grey becomes colour where any is in colour. The
+    target's classes are matched by name and may be fewer. A tenth of the training images is held out for the
+    choice among checkpoints where there is no val split, and a fifth of the target's images for the table
+    where there is no test split; neither draw sees labels. ``target`` names it in messages.
+    """
+    targets = {split: _in_one_order(images) for split, images in targets.items()}
+    every = [("source", sources), ("target", targets)]
+    notes = [
+        f"{who}: {note}" for who, sets in every for each in sets.values() for note in each.notes
+    ]
+    notes = list(dict.fromkeys(notes))
+    if len({images.channels for _, sets in every for images in sets.values()}) > 1:
         sources, targets = (
             {name: images.colour() for name, images in sets.items()} for sets in (sources, targets)
         )
         notes.append(
             "Grey images became colour ones of the same grey, as the others are in colour."
         )
-    names = sources["train"].class_names
-    targets, told = _matched(targets, names, target)
-    notes += told
+    targets, told = _matched(targets, sources["train"].class_names, target)
+    sources, targets, held = _held_out(sources, targets, seed)
+    require_classes(sources["val"], at_least=1, who="held-out images of the source")
+    truth, read_on = _truth(targets)
+    return Pair(
+        sources["train"],
+        sources["val"],
+        targets["train"].unlabelled(),
+        targets["val"].unlabelled(),
+        truth,
+        tuple(notes + told + held + read_on),
+    )
+
+
+def _held_out(sources: Splits, targets: Splits, seed: int) -> tuple[Splits, Splits, list[str]]:
+    """The same with val of both and test of the target, drawn where they are not, and what is to be told."""
+    sources, targets, notes = dict(sources), dict(targets), []
     if "test" not in targets:
         targets["train"], targets["test"] = _parted(
             targets["train"], "target", TESTED, seed, "tested"
@@ -89,16 +110,22 @@ def load_pair(source: str, target: str, size: int | None, seed: int) -> Pair:
         if "val" not in sets:
             sets["train"], sets["val"] = _parted(sets["train"], who, HELD_OUT, seed, "held out")
             notes.append(f"{who}: no val split; a tenth of its training images is held out.")
-    require_classes(sources["val"], at_least=1)
+    return sources, targets, notes
+
+
+def _truth(targets: Splits) -> tuple[Truth, list[str]]:
+    """What is known of the target, and what is to be told of it.
+
+    Where the labels of the test images are kept from us, as in a course, the table reads the held-out ones.
+    """
     known = {name: images if images.class_names else None for name, images in targets.items()}
-    return Pair(
-        sources["train"],
-        sources["val"],
-        targets["train"].unlabelled(),
-        targets["val"].unlabelled(),
-        Truth(known["train"], targets["val"].labels.get("class"), known["test"]),
-        tuple(notes),
-    )
+    truth = Truth(known["train"], targets["val"].labels.get("class"), known["test"])
+    if truth.test is not None or truth.val is None:
+        return truth, []
+    return replace(truth, test=known["val"]), [
+        "target: its test images have no labels; the table reads the held-out ones, which the choice saw "
+        "without labels."
+    ]
 
 
 def _read(spec: str, size: int | None) -> Splits:
@@ -121,12 +148,10 @@ def _read(spec: str, size: int | None) -> Splits:
     return found
 
 
-def _in_one_order(sets: Splits) -> Splits:
-    """Training images ordered by their pixels: file names and folders often follow the labels."""
-    train = sets["train"]
-    digests = [hashlib.blake2b(image.numpy().tobytes()).digest() for image in train.images]
-    order = sorted(range(len(train)), key=lambda place: digests[place])
-    return {**sets, "train": train.take(order)}
+def _in_one_order(images: ImageSet) -> ImageSet:
+    """Images ordered by their pixels: file names and folders often follow the labels."""
+    digests = [hashlib.blake2b(image.numpy().tobytes()).digest() for image in images.images]
+    return images.take(sorted(range(len(images)), key=lambda place: digests[place]))
 
 
 def _parted(
@@ -136,8 +161,8 @@ def _parted(
     count = round(fraction * len(images))
     if not 0 < count < len(images):
         raise UserError(
-            f"the images of the {who} are too few ({len(images)}) to hold {fraction:.0%} of them out; give "
-            "at least 10."
+            f"the images of the {who} are too few ({len(images)} are left) to hold {fraction:.0%} of them "
+            "out; give at least 10."
         )
     order = torch.randperm(len(images), generator=torch_stream(seed, purpose))
     return images.take(order[count:].sort().values), images.take(order[:count].sort().values)

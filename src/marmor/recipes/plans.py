@@ -65,9 +65,9 @@ class Views:
 class Plan:
     """How one method is trained.
 
-    ``start``: the plan whose network it goes on from; ``epochs``: passes over the source; ``dropout``: of the
-    features with labels or pseudo-labels, the share that each step hides from the last layer;
-    ``clip_norm``: of the gradients, none where a method is published without.
+    ``start``: the plan whose network it goes on from; ``epochs``: passes over the larger of the two sets;
+    ``dropout``: of the features with labels or pseudo-labels, the share that each step hides from the
+    last layer; ``clip_norm``: of the gradients, none where a method is published without.
     """
 
     method: Method

@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from marmor.base.errors import UserError
-from marmor.base.files import read_csv, write_csv
+from marmor.base.files import write_csv
 from marmor.base.progress import console
 from marmor.data import ImageSet, read
 from marmor.networks.checkpoints import load_into
@@ -14,19 +14,20 @@ from marmor.networks.judges import DigitJudge
 from marmor.recipes import adapt, adapting
 from marmor.recipes.folders import WEIGHTS_FILE
 from marmor.recipes.models import LoadedJudge, load_judge
-from marmor.recipes.naming import file_names
+from marmor.recipes.naming import HEADER, file_names, listing
 from marmor.training import RunFolder, load_weights
 
 
-def predict(spec: str, images: str, out: Path, like: Path | None, probabilities: bool) -> None:
-    """Writes ``image_name,label`` for every image, in the order of the folder or of ``like``."""
+def predict(
+    spec: str, images: str, out: Path, like: Path | None, probabilities: bool, split: str = "test"
+) -> None:
+    """Writes ``image_name,label`` for every image of a split, in the order of the folder or of ``like``."""
     reader = load_reader(spec)
     side = reader.judge.image_size or reader.side
-    found = _prepared(reader, read(images, "test", side))
+    found = _prepared(reader, read(images, split, side))
     _, logits = adapting.read(reader.judge, found)
-    names = file_names(found)
-    order = list(range(len(found))) if like is None else _order(names, like)
-    write_csv(out, _rows(reader.class_names, names, logits.softmax(1), order, probabilities))
+    order = list(enumerate(file_names(found))) if like is None else _order(found, like)
+    write_csv(out, _rows(reader.class_names, order, logits.softmax(1), probabilities))
     console.print(f"{len(order)} labels → {out}")
 
 
@@ -55,36 +56,31 @@ def _prepared(reader: LoadedJudge, images: ImageSet) -> ImageSet:
     return ready
 
 
-def _order(names: tuple[str, ...], like: Path) -> list[int]:
-    """Places of the images that the first column of a CSV names."""
-    rows = read_csv(like)
-    if not rows or rows[0][:1] != ["image_name"]:
-        raise UserError(f"{like} should begin with the header image_name,label; correct it.")
+def _order(images: ImageSet, like: Path) -> list[tuple[int, str]]:
+    """What the first column of a CSV names, by path or its last part: the image's place, and that name."""
+    names = file_names(images)
     places = {name: place for place, name in enumerate(names)}
     short = Counter(Path(name).name for name in names)
     for place, name in enumerate(names):
         if short[Path(name).name] == 1:
             places.setdefault(Path(name).name, place)
-    asked = [row[0].strip() for row in rows[1:] if row]
+    asked = [row[0] for row in listing(like)]
     missing = [name for name in asked if name not in places]
     if missing:
         raise UserError(
-            f"{like} names {missing[0]}, which is not among the images; give the folder that holds it."
+            f"{like} names {missing[0]}, which is not among the {len(names)} images; give the folder that "
+            "holds it, or the --split."
         )
-    return [places[name] for name in asked]
+    return [(places[name], name) for name in asked]
 
 
 def _rows(
-    class_names: tuple[str, ...],
-    names: tuple[str, ...],
-    shares: Tensor,
-    order: list[int],
-    probabilities: bool,
+    class_names: tuple[str, ...], order: list[tuple[int, str]], shares: Tensor, probabilities: bool
 ) -> list[list[str]]:
-    """The table, its header first."""
-    rows = [["image_name", "label", *(class_names if probabilities else ())]]
+    """The table, its header first: the image at each place, under its name."""
+    rows = [[*HEADER, *(class_names if probabilities else ())]]
     read_as = shares.argmax(1).tolist()
-    for place in order:
+    for place, name in order:
         told = [f"{value:.6f}" for value in shares[place].tolist()] if probabilities else []
-        rows.append([names[place], class_names[read_as[place]], *told])
+        rows.append([name, class_names[read_as[place]], *told])
     return rows

@@ -24,8 +24,9 @@ class Dann(Method):
     """DANN (Ganin et al. 2016, eq. 9 to 15): labels + domains through a reversed gradient.
 
     The weight on the reversed gradient follows ``adversarial_weight``. The domain classifier is a
-    perceptron of ``hidden`` units that ends in one unit, or two. Source and target pass BatchNorm,
-    which the paper's networks do not have, one after the other.
+    perceptron of ``hidden`` units that ends in one unit, or two (``units``). The paper's networks are others,
+    without BatchNorm, which source and target pass here one after the other, and its batches are half as
+    large.
     """
 
     hidden: int = 100
