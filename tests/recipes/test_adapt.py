@@ -59,6 +59,7 @@ def files(tmp_path_factory):
 def small(monkeypatch):
     monkeypatch.setattr(adapting, "BATCH", 32)
     monkeypatch.setattr(adapting, "MILESTONES", 4)
+    monkeypatch.setattr(adapting, "SMALLEST_EPOCH", 0)
 
 
 def settings(files: Path, run: Path, target: str = "target", **changes) -> AdaptSettings:
@@ -165,8 +166,8 @@ def test_progress_is_steps_done_over_steps_planned_whatever_the_loaders(files):
     pair = load_pair(str(files / "source.npz"), str(files / "target.npz"), None, 0)
     turned = load_pair(str(files / "target.npz"), str(files / "source.npz"), None, 0)
     for each in (pair, turned):
-        plan = replace(plans.PLANS["dann"], epochs=2)
-        steps = adapting.steps_of(each, plan)
+        plan = plans.PLANS["dann"]
+        steps = adapting.steps_of(each, 2, 0)
         larger = max(len(each.source), len(each.target))
         assert steps == round(2 * larger / adapting.BATCH)
         learner = adapting.Learner(adapting.DigitJudge(10, 1), None)
@@ -174,6 +175,24 @@ def test_progress_is_steps_done_over_steps_planned_whatever_the_loaders(files):
         found = [method.draw(step)["progress"].unique().item() for step in range(steps + 2)]
         assert found[:steps] == pytest.approx([step / steps for step in range(steps)])
         assert found[steps:] == [1.0, 1.0]
+
+
+def test_small_sets_get_as_many_steps_as_methods_need(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(adapting, "SMALLEST_EPOCH", 640)
+    seen = []
+
+    def recorded(run, pair, plan, steps, *others):
+        seen.append((plan.epochs, steps))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(adapting, "train", recorded)
+    for epochs in (None, 4):
+        with pytest.raises(KeyboardInterrupt):
+            adapt.adapt(settings(files, tmp_path / f"{epochs}", epochs=epochs))
+    pair = load_pair(str(files / "source.npz"), str(files / "target.npz"), None, 0)
+    [(own, steps), (_, asked)] = seen
+    assert steps == own * 640 / adapting.BATCH
+    assert asked == round(4 * len(pair.source) / adapting.BATCH)
 
 
 def test_dann_is_trained_as_published():

@@ -206,7 +206,7 @@ def _kept_or_trained(
 
 def _trained(run: RunFolder, settings: AdaptSettings, pair: Pair, name: str, seed: int) -> Result:
     """Trains, or goes on training, in the part's own folder."""
-    part, plan = part_of(run, name, seed), _plan_of(settings, name)
+    part, plan = part_of(run, name, seed), PLANS[name]
     compared = _compared_with(name)
     before = None if compared is None else chosen_of(run, pair, compared, seed)
     start, earlier = None, 0.0
@@ -218,7 +218,7 @@ def _trained(run: RunFolder, settings: AdaptSettings, pair: Pair, name: str, see
         part,
         _target_as_source(pair) if name == TARGET_ONLY else pair,
         plan,
-        adapting.steps_of(pair, plan),
+        _steps(settings, pair, plan),
         seed,
         start,
         before and adapting.unadapted(before, pair),
@@ -238,12 +238,11 @@ def _trained(run: RunFolder, settings: AdaptSettings, pair: Pair, name: str, see
     )
 
 
-def _plan_of(settings: AdaptSettings, name: str) -> Plan:
-    """A method's plan, for as many passes as were asked for."""
-    plan = PLANS[name]
+def _steps(settings: AdaptSettings, pair: Pair, plan: Plan) -> int:
+    """The passes that were asked for, or the plan's own epochs."""
     if settings.epochs is None or plan.start is not None:
-        return plan
-    return replace(plan, epochs=settings.epochs)
+        return adapting.steps_of(pair, plan.epochs, adapting.SMALLEST_EPOCH)
+    return adapting.steps_of(pair, settings.epochs, 0)
 
 
 def part_of(run: RunFolder, name: str, seed: int) -> RunFolder:

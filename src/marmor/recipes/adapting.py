@@ -47,6 +47,8 @@ BATCH = 128
 EMA = 0.99
 """Of the weights a step. The average is what is read, also where a method is published without: no step
 follows from it there."""
+SMALLEST_EPOCH = 20_000
+"""Images, where both sets are smaller: methods need steps, however few images there are."""
 MILESTONES = 20
 LOOKED_AT = 2000
 """The most images of a set that BatchNorm's statistics are taken from, and that a milestone reads."""
@@ -165,9 +167,9 @@ def unadapted(start: Chosen, pair: Pair) -> Unadapted:
     return Unadapted(start.candidate, logits)
 
 
-def steps_of(pair: Pair, plan: Plan) -> int:
-    """Steps planned: the plan's epochs over the larger of the two sets."""
-    return max(1, round(plan.epochs * max(len(pair.source), len(pair.target)) / BATCH))
+def steps_of(pair: Pair, epochs: float, least: int) -> int:
+    """Steps of so many epochs: passes over the larger of the two sets, or over ``least`` images."""
+    return max(1, round(epochs * max(len(pair.source), len(pair.target), least) / BATCH))
 
 
 def train(
