@@ -114,6 +114,31 @@ def test_a_network_that_is_refined_goes_on_from_the_chosen_one(files, tmp_path, 
     assert minutes["adamatch-refined"] == pytest.approx(minutes["adamatch"] + last)
 
 
+@pytest.mark.parametrize("drift", [-1.0, 5.0])
+def test_what_is_refined_is_dropped_where_shares_of_classes_drift(
+    files, tmp_path, monkeypatch, drift
+):
+    monkeypatch.setattr(adapting, "DRIFT", drift)
+    run = tmp_path / "run"
+    study = adapt.adapt(settings(files, run, method="adamatch-refined", epochs=1))
+    [before], [after] = study.of("adamatch"), study.of("adamatch-refined")
+    start = study.network("adamatch", 0).state_dict()
+    dropped = drift < 0
+    assert same(study.network("adamatch-refined", 0).state_dict(), start) is dropped
+    assert same(load_weights(run / "model.safetensors"), start) is dropped
+    assert (adapting.DRIFTED in after.doubts) is dropped
+    if dropped:
+        assert after.accuracy == before.accuracy
+        assert after.source_accuracy == before.source_accuracy
+    part = adapt.part_of(study.run, "adamatch-refined", 0)
+    candidate = replace(
+        adapt.chosen_of(study.run, study.pair, "adamatch", 0).candidate,
+        balance=adapting.scored(part)[-1]["balance"] + drift,
+    )
+    assert not adapting.drifted(part, replace(candidate, balance=candidate.balance - 1e-6))
+    assert adapting.drifted(part, replace(candidate, balance=candidate.balance + 1e-6))
+
+
 def test_a_checkpoint_is_scored_by_what_answers_to_two_views_share(files, tmp_path):
     study = adapt.adapt(settings(files, tmp_path / "run", method="dann", epochs=2))
     part, hidden = adapt.part_of(study.run, "target-only", 0), study.pair.target_val

@@ -224,6 +224,7 @@ def _trained(run: RunFolder, settings: AdaptSettings, pair: Pair, name: str, see
         before and adapting.unadapted(before, pair),
         settings.precision,
     )
+    chosen = _unless_drifted(run, pair, name, seed, chosen)
     last = part.history()[-1]
     return Result(
         method=name,
@@ -261,7 +262,22 @@ def results_in(run: RunFolder) -> list[Result]:
 
 def chosen_of(run: RunFolder, pair: Pair, name: str, seed: int) -> adapting.Chosen:
     """What a finished part keeps."""
-    return adapting.chosen(part_of(run, name, seed), pair, _unadapted(run, pair, name, seed))
+    part = part_of(run, name, seed)
+    own = adapting.chosen(part, pair, _unadapted(run, pair, name, seed))
+    return _unless_drifted(run, pair, name, seed, own)
+
+
+def _unless_drifted(
+    run: RunFolder, pair: Pair, name: str, seed: int, own: adapting.Chosen
+) -> adapting.Chosen:
+    """What a part keeps, or what it went on from, where shares of classes should have stayed and did not."""
+    plan = PLANS[name]
+    if plan.start is None or not plan.keeps_shares:
+        return own
+    start = chosen_of(run, pair, plan.start, seed)
+    if not adapting.drifted(part_of(run, name, seed), start.candidate):
+        return own
+    return replace(start, retreats=own.retreats, doubts=(*start.doubts, adapting.DRIFTED))
 
 
 def _compared_with(name: str) -> str | None:
@@ -305,7 +321,7 @@ def _measured(part: RunFolder, pair: Pair, classifier: Judge) -> dict[str, Any]:
     figures: dict[str, Any] = {"accuracy": tested(classifier), "test_images": len(test)}
     if val is None:
         return figures
-    candidates = adapting.candidates_of(part, pair)
+    candidates = [classifier, *adapting.candidates_of(part, pair)]
     scores = [right(judge, pair.target_val, val) for judge in candidates]
     best = max(range(len(scores)), key=lambda number: (scores[number], number))
     return figures | {"oracle": tested(candidates[best])}

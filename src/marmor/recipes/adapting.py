@@ -60,6 +60,13 @@ UNSOUND = (
     "every checkpoint leans to few classes, no longer reads the source or has exchanged classes; the one "
     "that does so least was taken."
 )
+DRIFT = 0.005
+"""Nats of balance: a network that is refined loses less where it is mended, and more where a class of the
+target swallows another (docs/adaptation.md has the runs)."""
+DRIFTED = (
+    "going on made answers lean to fewer classes, as where one class swallows another; the network before it "
+    "was kept."
+)
 GENTLER = 0.3
 """The factor on all but the labelled loss each time the guard has sent a run back."""
 
@@ -263,6 +270,11 @@ def chosen(run: RunFolder, pair: Pair, unadapted: Candidate | None) -> Chosen:
     retreats = last.position["retreats"] if last else []
     doubts = () if is_sound else (UNSOUND,)
     return Chosen(_candidate(run, pair, best.number), best, retreats, doubts)
+
+
+def drifted(run: RunFolder, start: Candidate) -> bool:
+    """Whether the answers of a finished run lean to fewer classes than those that it went on from."""
+    return scored(run)[-1]["balance"] < start.balance - DRIFT
 
 
 def scored(run: RunFolder) -> list[dict[str, Any]]:

@@ -68,7 +68,9 @@ class Plan:
     ``start``: the plan whose network it goes on from; ``epochs``: passes over the larger of the two sets, or
     over 20,000 images where both are smaller;
     ``dropout``: of the features with labels or pseudo-labels, the share that each step hides from the
-    last layer; ``clip_norm``: of the gradients, none where a method is published without.
+    last layer; ``clip_norm``: of the gradients, none where a method is published without;
+    ``keeps_shares``: whether the shares of classes should stay where they began, else the network that it
+    goes on from is kept.
     """
 
     method: Method
@@ -78,6 +80,7 @@ class Plan:
     dropout: float = 0.0
     rates: Literal["published", "modern"] = "modern"
     clip_norm: float = 1.0
+    keeps_shares: bool = False
 
     @property
     def guarded(self) -> bool:
@@ -129,6 +132,7 @@ PLANS: dict[str, Plan] = {
         start="adamatch",
         epochs=1.2,
         dropout=DROPOUT,
+        keeps_shares=True,
     ),
     "adamatch-quotas": Plan(
         AdaMatch(rounds=5, balance=1.0), Views(textured_stretched, augment, stretched)
