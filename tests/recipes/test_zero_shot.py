@@ -250,6 +250,10 @@ def test_other_wrong_words(
     assert "has no config.json" in _fails(capsys, "--model", empty, "--images", pictures, *rest)
     assert "no line for 0_6.png" in _fails(capsys, *clip, *rest, "--truth", tmp_path / "truth.csv")
     assert "cannot be read" in _fails(capsys, *clip, *rest, "--truth", tmp_path / "none.csv")
+    for header in ("image_name", "name,label"):
+        (tmp_path / "odd.csv").write_text(f"{header}\n0_6.png,0\n")
+        said = _fails(capsys, *clip, *rest, "--truth", tmp_path / "odd.csv")
+        assert "should begin with the header image_name,label" in said
     assert "did you mean 'openai'" in _fails(capsys, *clip, *rest, "--templates", "openia")
     assert "leave out --arch" in _fails(capsys, *clip, *rest, "--architecture", "ViT-B-32")
     assert not out.exists()

@@ -214,7 +214,7 @@ def _trained(run: RunFolder, settings: AdaptSettings, pair: Pair, name: str, see
         start = before.classifier
         earlier = read_json(part_of(run, plan.start, seed).path / RESULT)["minutes"]
     console.print(f"{name}, seed {seed}:")
-    chosen = adapting.train(
+    given_up = adapting.train(
         part,
         _target_as_source(pair) if name == TARGET_ONLY else pair,
         plan,
@@ -224,7 +224,7 @@ def _trained(run: RunFolder, settings: AdaptSettings, pair: Pair, name: str, see
         before and adapting.unadapted(before, pair),
         settings.precision,
     )
-    chosen = _unless_drifted(run, pair, name, seed, chosen)
+    chosen = chosen_of(run, pair, name, seed)
     last = part.history()[-1]
     return Result(
         method=name,
@@ -234,7 +234,7 @@ def _trained(run: RunFolder, settings: AdaptSettings, pair: Pair, name: str, see
         information=chosen.candidate.information,
         source_accuracy=chosen.candidate.source_accuracy,
         retreats=chosen.retreats,
-        doubts=list(chosen.doubts),
+        doubts=[*given_up, *chosen.doubts],
         **_measured(part, pair, chosen.classifier),
     )
 
@@ -261,22 +261,15 @@ def results_in(run: RunFolder) -> list[Result]:
 
 
 def chosen_of(run: RunFolder, pair: Pair, name: str, seed: int) -> adapting.Chosen:
-    """What a finished part keeps."""
-    part = part_of(run, name, seed)
-    own = adapting.chosen(part, pair, _unadapted(run, pair, name, seed))
-    return _unless_drifted(run, pair, name, seed, own)
-
-
-def _unless_drifted(
-    run: RunFolder, pair: Pair, name: str, seed: int, own: adapting.Chosen
-) -> adapting.Chosen:
-    """What a part keeps, or what it went on from, where shares of classes should have stayed and did not."""
-    plan = PLANS[name]
-    if plan.start is None or not plan.keeps_shares:
+    """What a finished part keeps: its own choice, or what it went on from where shares of classes drifted."""
+    part, plan = part_of(run, name, seed), PLANS[name]
+    before = _unadapted(run, pair, name, seed)
+    own = adapting.chosen(part, pair, before)
+    if plan.start is None or not plan.keeps_shares or before is None:
+        return own
+    if not adapting.drifted(part, before):
         return own
     start = chosen_of(run, pair, plan.start, seed)
-    if not adapting.drifted(part_of(run, name, seed), start.candidate):
-        return own
     return replace(start, retreats=own.retreats, doubts=(*start.doubts, adapting.DRIFTED))
 
 
@@ -298,10 +291,9 @@ def _unadapted(run: RunFolder, pair: Pair, name: str, seed: int) -> Candidate | 
 
 def _target_as_source(pair: Pair) -> Pair:
     """The pair of the upper bound: the target with its labels takes the source's place."""
-    train, val = pair.truth.train, pair.truth.val
+    train, held = pair.truth.train, pair.labelled_val()
     assert train is not None
-    assert val is not None
-    held = replace(pair.target_val, labels={"class": val}, vocabulary={"class": pair.class_names})
+    assert held is not None
     return replace(pair, source=train, source_val=held)
 
 

@@ -41,16 +41,15 @@ def seeds_agree(study: Study) -> float | None:
 
 def _worse_than_without(study: Study) -> list[str]:
     """Methods that read the target worse than no adaptation does, where labels can tell."""
-    without = [it.accuracy for it in study.of(SOURCE_ONLY) if it.accuracy is not None]
-    told = []
-    for method in dict.fromkeys(it.method for it in study.results):
-        found = [it.accuracy for it in study.of(method) if it.accuracy is not None]
-        if method in (SOURCE_ONLY, TARGET_ONLY) or not found:
-            continue
-        with_it, before = mean(found).value, mean(without).value
-        if with_it < before:
-            told.append(
-                f"{method} reads {100 * with_it:.1f} % of the target's images, no adaptation "
-                f"{100 * before:.1f} %: it does harm here."
-            )
-    return told
+    means = {
+        method: mean(found).value
+        for method in dict.fromkeys(it.method for it in study.results)
+        if (found := [it.accuracy for it in study.of(method) if it.accuracy is not None])
+    }
+    without = means.get(SOURCE_ONLY, 0.0)
+    return [
+        f"{method} reads {100 * value:.1f} % of the target's images, no adaptation "
+        f"{100 * without:.1f} %: it does harm here."
+        for method, value in means.items()
+        if value < without and method != TARGET_ONLY
+    ]

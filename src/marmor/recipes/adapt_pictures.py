@@ -1,16 +1,15 @@
 """An adaptation in pictures: features before and after, what is taken for what, how the choice was made."""
 
-from dataclasses import replace
-
 import torch
 from PIL import Image
 from torch import Tensor
 
-from marmor.data import ImageSet
 from marmor.figures import confusion, curves, scatter
 from marmor.metrics import agreement
+from marmor.networks.judges import Judge
 from marmor.recipes import adapting
 from marmor.recipes.adapt import Study, part_of
+from marmor.recipes.pairs import Pair
 from marmor.recipes.plans import SOURCE_ONLY
 
 POINTS = 500
@@ -20,26 +19,31 @@ POINTS = 500
 def pictures(study: Study) -> dict[str, Image.Image]:
     """By name, of the seed whose network the run keeps; ``before`` is without adaptation."""
     images: dict[str, Image.Image] = {}
+    names, test = study.pair.class_names, study.pair.truth.test
     for role, method in (("before", SOURCE_ONLY), ("after", study.adapted())):
-        points, domains, classes = _plane(study, method)
-        names = study.pair.class_names
+        ready = study.network(method, study.kept().seed)
+        points, domains, classes = _plane(study.pair, ready)
         images[f"features-{role}-class"] = scatter(points, classes, names, f"{method}: classes")
         title = f"{method}: domains"
         images[f"features-{role}-domain"] = scatter(points, domains, ("source", "target"), title)
-        if study.pair.truth.test is not None:
-            images[f"confusion-{role}"] = _confusion(study, method, study.pair.truth.test)
+        if test is not None:
+            _, logits = adapting.read(ready, test)
+            counts = agreement(test.labels["class"], logits.argmax(1), len(names)).confusion
+            title = f"{method}: target test images"
+            images[f"confusion-{role}"] = confusion(
+                counts, names, title, "class read", "class shown"
+            )
     images["choice"] = _choice(study)
     return images
 
 
-def _plane(study: Study, method: str) -> tuple[Tensor, Tensor, Tensor]:
+def _plane(pair: Pair, ready: Judge) -> tuple[Tensor, Tensor, Tensor]:
     """t-SNE of held-out images of both domains: points (N, 2), domains (N,), classes (N,).
 
     Classes of target images are the true ones where they are known, else those that are read.
     """
-    pair = study.pair
-    ready = study.network(method, study.kept().seed)
-    source, target = adapting.evenly(pair.source_val, POINTS), _held_out(study)
+    source = adapting.evenly(pair.source_val, POINTS)
+    target = adapting.evenly(pair.labelled_val() or pair.target_val, POINTS)
     own = adapting.with_statistics_of(ready, pair.source)
     of_source, _ = adapting.read(own, source)
     of_target, logits = adapting.read(ready, target)
@@ -51,22 +55,6 @@ def _plane(study: Study, method: str) -> tuple[Tensor, Tensor, Tensor]:
     plane = TSNE(perplexity=perplexity, random_state=0).fit_transform(features)
     domains = torch.tensor([0] * len(source) + [1] * len(target))
     return torch.from_numpy(plane), domains, torch.cat([source.labels["class"], known])
-
-
-def _held_out(study: Study) -> ImageSet:
-    """Target images to show, with their classes where these are known."""
-    images, classes = study.pair.target_val, study.pair.truth.val
-    if classes is not None:
-        vocabulary = {"class": study.pair.class_names}
-        images = replace(images, labels={"class": classes}, vocabulary=vocabulary)
-    return adapting.evenly(images, POINTS)
-
-
-def _confusion(study: Study, method: str, test: ImageSet) -> Image.Image:
-    names = study.pair.class_names
-    _, logits = adapting.read(study.network(method, study.kept().seed), test)
-    counts = agreement(test.labels["class"], logits.argmax(1), len(names)).confusion
-    return confusion(counts, names, f"{method}: target test images", "class read", "class shown")
 
 
 def _choice(study: Study) -> Image.Image:

@@ -188,8 +188,8 @@ def train(
     start: Judge | None,
     before: Unadapted | None,
     precision: Precision,
-) -> Chosen:
-    """Trains for ``steps``, from the run's newest checkpoint where it has one, and chooses.
+) -> tuple[str, ...]:
+    """Trains for ``steps``, from the run's newest checkpoint where it has one; says why where it gave up.
 
     ``before``: what the guard and the choice compare with; None where there is nothing to guard. A run
     that diverges, or that the guard gives up, ends with the best of what it had.
@@ -238,14 +238,12 @@ def train(
                 partial(guard, before.candidate) if plan.guarded and before else None,
                 method.begin,
             )
-        given_up: tuple[str, ...] = ()
     except DivergenceError as error:
         if not scored(run):
             raise
         console.print(f"note: {error} The best checkpoint before it is kept.")
-        given_up = (str(error),)
-    kept = chosen(run, pair, before.candidate if before else None)
-    return replace(kept, doubts=(*given_up, *kept.doubts))
+        return (str(error),)
+    return ()
 
 
 def choice(run: RunFolder, pair: Pair, unadapted: Candidate | None) -> tuple[Candidate, bool]:

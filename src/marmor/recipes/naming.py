@@ -99,20 +99,21 @@ def file_names(images: ImageSet) -> tuple[str, ...]:
     return images.names or tuple(f"{number:06d}" for number in range(len(images)))
 
 
-def listing(path: Path) -> list[list[str]]:
+def listing(path: Path, labelled: bool) -> list[list[str]]:
     """The lines of a CSV image_name,label, without blanks around cells and without its header.
 
-    UserError for another header; what follows image_name may be left out, and more may follow label.
+    UserError for another header; more may follow label, which may be missing unless ``labelled``.
     """
     rows = [[cell.strip() for cell in row] for row in read_csv(path) if row]
-    if not rows or rows[0][:2] not in (HEADER, HEADER[:1]):
+    headers = [HEADER] if labelled else [HEADER, HEADER[:1]]
+    if not rows or rows[0][:2] not in headers:
         raise UserError(f"{path} should begin with the header image_name,label; correct it.")
     return rows[1:]
 
 
 def _listed(path: Path, images: ImageSet) -> tuple[str, ...]:
     """The label that a CSV gives to each picture, found by its path or by its last part."""
-    labels = {row[0]: row[1] for row in listing(path) if len(row) > 1}
+    labels = {row[0]: row[1] for row in listing(path, labelled=True) if len(row) > 1}
     found = []
     for name in file_names(images):
         label = labels.get(name, labels.get(Path(name).name))

@@ -53,6 +53,13 @@ class Pair:
     def class_names(self) -> tuple[str, ...]:
         return self.source.class_names
 
+    def labelled_val(self) -> ImageSet | None:
+        """The target's held-out images with their classes, where these are known: for the table alone."""
+        if self.truth.val is None:
+            return None
+        vocabulary = {"class": self.class_names}
+        return replace(self.target_val, labels={"class": self.truth.val}, vocabulary=vocabulary)
+
 
 def load_pair(source: str, target: str, size: int | None, seed: int) -> Pair:
     """Reads two sets and brings them together (``bring_together``), at ``size`` or the source's own side."""

@@ -66,11 +66,10 @@ class Plan:
     """How one method is trained.
 
     ``start``: the plan whose network it goes on from; ``epochs``: passes over the larger of the two sets, or
-    over 20,000 images where both are smaller;
-    ``dropout``: of the features with labels or pseudo-labels, the share that each step hides from the
-    last layer; ``clip_norm``: of the gradients, none where a method is published without;
-    ``keeps_shares``: whether the shares of classes should stay where they began, else the network that it
-    goes on from is kept.
+    over 20,000 images where both are smaller; ``dropout``: of the features with labels or pseudo-labels, the
+    share that each step hides from the last layer; ``clip_norm``: of the gradients, none where a method is
+    published without; ``keeps_shares``: whether the shares of classes should stay where they began, else the
+    network that it goes on from is kept.
     """
 
     method: Method

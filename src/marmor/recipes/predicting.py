@@ -64,7 +64,7 @@ def _order(images: ImageSet, like: Path) -> list[tuple[int, str]]:
     for place, name in enumerate(names):
         if short[Path(name).name] == 1:
             places.setdefault(Path(name).name, place)
-    asked = [row[0] for row in listing(like)]
+    asked = [row[0] for row in listing(like, labelled=False)]
     missing = [name for name in asked if name not in places]
     if missing:
         raise UserError(
