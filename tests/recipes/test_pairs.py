@@ -67,9 +67,15 @@ def test_where_test_labels_are_kept_back_the_table_reads_held_out_images(tmp_pat
     assert torch.equal(pair.truth.test.images, pair.target_val.images)
     assert torch.equal(pair.truth.test.labels["class"], pair.truth.val)
     assert any("its test images have no labels" in note for note in pair.notes)
+    held = pair.labelled_val()
+    assert held is not None
+    assert torch.equal(held.images, pair.target_val.images)
+    assert torch.equal(held.labels["class"], pair.truth.test.labels["class"])
+    assert held.class_names == pair.class_names
     bare = course(tmp_path / "bare", train=images(40, 1).unlabelled(), test=hidden)
-    truth = load_pair(source, bare, None, 0).truth
-    assert (truth.train, truth.val, truth.test) == (None, None, None)
+    pair = load_pair(source, bare, None, 0)
+    assert (pair.truth.train, pair.truth.val, pair.truth.test) == (None, None, None)
+    assert pair.labelled_val() is None
 
 
 def folders(path: Path, seed: int) -> str:
