@@ -26,6 +26,7 @@ from marmor.data import read
 from marmor.data.augment import augment
 from marmor.recipes import adapt, adapt_page, adapting, plans
 from marmor.recipes.adapt import AdaptSettings
+from marmor.recipes.adapt_results import NOTHING_STAYED
 from marmor.recipes.pairs import load_pair
 from marmor.recipes.plans import Plan
 from marmor.training import LoopSettings, load_weights
@@ -115,28 +116,45 @@ def test_a_network_that_is_refined_goes_on_from_the_chosen_one(files, tmp_path, 
 
 
 @pytest.mark.parametrize("drift", [-1.0, 5.0])
-def test_what_is_refined_is_dropped_where_shares_of_classes_drift(
+def test_best_goes_on_to_the_next_rung_where_shares_of_classes_drift(
     files, tmp_path, monkeypatch, drift
 ):
     monkeypatch.setattr(adapting, "DRIFT", drift)
     run = tmp_path / "run"
-    study = adapt.adapt(settings(files, run, method="adamatch-refined", epochs=1))
-    [before], [after] = study.of("adamatch"), study.of("adamatch-refined")
-    start = study.network("adamatch", 0).state_dict()
-    dropped = drift < 0
-    assert same(study.network("adamatch-refined", 0).state_dict(), start) is dropped
-    assert same(load_weights(run / "model.safetensors"), start) is dropped
-    assert (adapting.DRIFTED in after.doubts) is dropped
-    if dropped:
-        assert after.accuracy == before.accuracy
-        assert after.source_accuracy == before.source_accuracy
+    study = adapt.adapt(settings(files, run, method="best", epochs=1))
+    [best] = study.of("best")
+    stays = drift > 0
+    assert best.kept == ("adamatch-refined" if stays else "adamatch")
+    [kept] = study.of(best.kept)
+    assert best.accuracy == kept.accuracy
+    own = adapt.chosen_of(study.run, study.pair, best.kept, 0).classifier.state_dict()
+    assert same(study.network("best", 0).state_dict(), own)
+    assert same(load_weights(run / "model.safetensors"), own)
+    tried = ["adamatch", "adamatch-refined"]
+    tried += [] if stays else ["adamatch-quotas", "quotas-refined"]
+    assert [it.method for it in study.results] == ["source-only", *tried, "best", "target-only"]
+    assert adapt.results_in(study.run) == study.results
+    page = (adapt_page.tell(study)).read_text()
+    assert (NOTHING_STAYED in page) is not stays
+    # What was tried and not kept speaks against nothing that was asked for.
+    assert adapting.DRIFTED not in page
+    assert (run / "figures" / "choice.png").is_file()
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["kept.method"] == best.kept
+    assert summary["adapt.accuracy"] == best.accuracy
+
+
+def test_shares_drift_where_balance_falls_by_more_than_drift(files, tmp_path):
+    study = adapt.adapt(settings(files, tmp_path / "run", method="adamatch-refined", epochs=1))
     part = adapt.part_of(study.run, "adamatch-refined", 0)
-    candidate = replace(
-        adapt.chosen_of(study.run, study.pair, "adamatch", 0).candidate,
-        balance=adapting.scored(part)[-1]["balance"] + drift,
-    )
-    assert not adapting.drifted(part, replace(candidate, balance=candidate.balance - 1e-6))
-    assert adapting.drifted(part, replace(candidate, balance=candidate.balance + 1e-6))
+    start = adapt.chosen_of(study.run, study.pair, "adamatch", 0).candidate
+    ends = adapting.scored(part)[-1]["balance"]
+    [after] = study.of("adamatch-refined")
+    assert after.stays is (ends >= start.balance - adapting.DRIFT)
+    assert (adapting.DRIFTED in after.doubts) is not after.stays
+    for off in (-1e-6, 1e-6):
+        begun = replace(start, balance=ends + adapting.DRIFT + off)
+        assert adapting.drifted(part, begun) is (off > 0)
 
 
 def test_a_checkpoint_is_scored_by_what_answers_to_two_views_share(files, tmp_path):
@@ -375,7 +393,7 @@ def test_the_command_writes_table_pictures_and_page(files, tmp_path):
 def test_several_methods_are_one_table_and_the_first_is_the_runs_own(files, tmp_path):
     study = adapt.adapt(settings(files, tmp_path / "run", method="coral, dann", epochs=1))
     assert study.adapted() == "coral"
-    names = ["source-only", "coral", "dann", "target-only"]
+    names = ["source-only", "dann", "coral", "target-only"]
     assert [result.method for result in study.results] == names
     assert [row.method for row in adapt_page.rows_of(adapt.results_in(study.run))] == names
     assert adapt.asked("best, dann,best") == [plans.BEST, "dann"]
@@ -384,7 +402,7 @@ def test_several_methods_are_one_table_and_the_first_is_the_runs_own(files, tmp_
 def test_all_methods_are_one_table(files, tmp_path):
     study = adapt.adapt(settings(files, tmp_path / "run", method="all", epochs=0.5))
     every = [name for name in plans.PLANS if name not in ("source-only", "target-only")]
-    assert [row.method for row in adapt_page.rows_of(study.results)][1:-1] == every
+    assert [row.method for row in adapt_page.rows_of(study.results)][1:-1] == [*every, "best"]
     assert study.adapted() == plans.BEST
     assert all(result.accuracy is not None for result in study.results)
 

@@ -1,7 +1,7 @@
 """From two sets of images to a classifier for the second (S5): `marmor adapt`."""
 
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from marmor.data import ImageSet
 from marmor.metrics import agreement
 from marmor.networks.judges import Judge
 from marmor.recipes import adapting
+from marmor.recipes.adapt_results import Result, best_of, in_order
 from marmor.recipes.folders import WEIGHTS_FILE
 from marmor.recipes.pairs import Pair, load_pair
-from marmor.recipes.plans import BEST, PLANS, SOURCE_ONLY, TARGET_ONLY, Plan
+from marmor.recipes.plans import BEST, PLANS, RUNGS, SOURCE_ONLY, TARGET_ONLY, Plan
 from marmor.training import Precision, RunFolder, save_weights
 from marmor.training.processes import processes
 
@@ -35,8 +36,8 @@ class AdaptSettings:
         source: labelled images, an embedded name or a path.
         target: images whose labels, if there are any, only the table reads.
         method: best, or one of source-augmented, dann, dann-augmented, cdan, coral, mmd, mean-teacher,
-            adamatch, adamatch-refined, adamatch-quotas (classes as frequent as in the source), infomax, shot;
-            several with commas, the first the run's own; all for every one.
+            adamatch, adamatch-refined, adamatch-quotas (classes as frequent as in the source),
+            quotas-refined, infomax, shot; several with commas, the first the run's own; all for every one.
         run: the run folder to write.
         seeds: how often everything is trained, for the intervals.
         seed: the first of them.
@@ -58,31 +59,6 @@ class AdaptSettings:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What one method with one seed came to, on the target, by labels that training never read.
-
-    ``accuracy``: of the checkpoint chosen without labels, on test images; ``oracle``: of the one that the
-    labels of held-out target images would have chosen. None where there are no labels.
-    ``information``: that answers to two views of held-out target images share, in nats, by which the
-    checkpoint was chosen. ``source_accuracy``: on held-out images of what it was trained on.
-    ``minutes``: of training, that of the plan it starts from included, without what milestones took and
-    what a guard undid. ``doubts``: why it may not be trusted, found without labels.
-    """
-
-    method: str
-    seed: int
-    minutes: float
-    images_per_second: float
-    information: float
-    source_accuracy: float
-    accuracy: float | None = None
-    oracle: float | None = None
-    test_images: int = 0
-    retreats: list[dict[str, Any]] = field(default_factory=list)
-    doubts: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
 class Study:
     """A finished run: its pair, and every method's results in order."""
 
@@ -94,9 +70,18 @@ class Study:
     def of(self, method: str) -> list[Result]:
         return [result for result in self.results if result.method == method]
 
+    def asked_for(self) -> list[Result]:
+        """Without what was only trained for another method to go on from, or for `best` to try."""
+        wanted = (SOURCE_ONLY, *asked(self.settings.method), TARGET_ONLY)
+        return [result for result in self.results if result.method in wanted]
+
     def adapted(self) -> str:
         """The method that the run's own network comes from."""
         return BEST if self.settings.method == "all" else asked(self.settings.method)[0]
+
+    def plan_of(self, method: str, seed: int) -> str:
+        """The plan whose network a method with a seed ends with."""
+        return next(result.network for result in self.of(method) if result.seed == seed)
 
     def kept(self) -> Result:
         """Whose network is the run's own: the seed with the most information, of those without doubts."""
@@ -104,7 +89,8 @@ class Study:
 
     def network(self, method: str, seed: int) -> Judge:
         """What a method with a seed ends with, ready to read the target."""
-        return chosen_of(self.run, self.pair, method, seed).classifier
+        plan = self.plan_of(method, seed)
+        return chosen_of(self.run, self.pair, plan, seed).classifier
 
 
 def adapt(settings: AdaptSettings) -> Study:
@@ -140,51 +126,63 @@ def resume(run: RunFolder) -> Study:
 
 
 def methods() -> list[str]:
-    """The plans that adapt; the two that bound them are always trained."""
-    return [name for name in PLANS if name not in (SOURCE_ONLY, TARGET_ONLY)]
+    """What adapts; the two plans that bound them are always trained."""
+    return [*(name for name in PLANS if name not in (SOURCE_ONLY, TARGET_ONLY)), BEST]
 
 
 def asked(words: str) -> list[str]:
-    """``--method`` as names of plans; UserError for one that is unknown."""
+    """``--method`` as names of methods; UserError for one that is unknown."""
     if words == "all":
         return methods()
     names = [name.strip() for name in words.split(",")]
     for name in names:
-        if name not in ("best", *methods()):
-            raise unknown_name("method", name, ("best", "all", *methods()))
-    return list(dict.fromkeys(BEST if name == "best" else name for name in names))
+        if name not in methods():
+            raise unknown_name("method", name, ("all", *methods()))
+    return list(dict.fromkeys(names))
 
 
-def methods_of(settings: AdaptSettings, pair: Pair) -> list[str]:
-    """The plans to train, each after those it starts from."""
-    bounded = pair.truth.train is not None and pair.truth.val is not None
-    return [name for name in _in_order(settings.method) if bounded or name != TARGET_ONLY]
-
-
-def _in_order(words: str) -> list[str]:
-    """The plans of ``--method`` and the two that bound them, each after those it starts from."""
-    wanted = [SOURCE_ONLY, *asked(words), TARGET_ONLY]
-    with_starts: list[str] = []
-    for name in wanted:
-        start = PLANS[name].start
-        with_starts += [name] if start is None else [start, name]
-    return list(dict.fromkeys(with_starts))
+def _with_start(name: str) -> list[str]:
+    """A plan after the one that it starts from."""
+    start = PLANS[name].start
+    return [name] if start is None else [start, name]
 
 
 def _go_on(run: RunFolder, settings: AdaptSettings, pair: Pair) -> Study:
     for note in pair.notes:
         console.print(f"note: {note}")
     results: list[Result] = []
-    names = methods_of(settings, pair)
     for seed in range(settings.seed, settings.seed + settings.seeds):
-        for name in names:
-            results.append(_kept_or_trained(run, settings, pair, name, seed))
-            _tell(results[-1])
+        results += _of_seed(run, settings, pair, seed)
     study = Study(run, settings, pair, results)
     kept = study.kept()
     network = study.network(kept.method, kept.seed)
     save_weights(network.state_dict(), run.path / WEIGHTS_FILE)
     return study
+
+
+def _of_seed(run: RunFolder, settings: AdaptSettings, pair: Pair, seed: int) -> list[Result]:
+    """Every method of the run with one seed, in the order of tables."""
+    found: dict[str, Result] = {}
+
+    def ensure(name: str) -> None:
+        for plan in _with_start(name):
+            if plan not in found:
+                found[plan] = _kept_or_trained(run, settings, pair, plan, seed)
+                _tell(found[plan])
+
+    ensure(SOURCE_ONLY)
+    for name in asked(settings.method):
+        if name != BEST:
+            ensure(name)
+            continue
+        rungs = iter(RUNGS)
+        while (best := best_of(list(found.values()))) is None:
+            ensure(next(rungs))
+        found[BEST] = best
+        console.print(f"  best, seed {seed}, is {best.kept}.")
+    if pair.truth.train is not None and pair.truth.val is not None:
+        ensure(TARGET_ONLY)
+    return [found[name] for name in in_order(list(found))]
 
 
 def _kept_or_trained(
@@ -226,6 +224,7 @@ def _trained(run: RunFolder, settings: AdaptSettings, pair: Pair, name: str, see
     )
     chosen = chosen_of(run, pair, name, seed)
     last = part.history()[-1]
+    stays = not (plan.keeps_shares and before and adapting.drifted(part, before.candidate))
     return Result(
         method=name,
         seed=seed,
@@ -234,7 +233,8 @@ def _trained(run: RunFolder, settings: AdaptSettings, pair: Pair, name: str, see
         information=chosen.candidate.information,
         source_accuracy=chosen.candidate.source_accuracy,
         retreats=chosen.retreats,
-        doubts=[*given_up, *chosen.doubts],
+        stays=stays,
+        doubts=[*given_up, *chosen.doubts, *([] if stays else [adapting.DRIFTED])],
         **_measured(part, pair, chosen.classifier),
     )
 
@@ -252,25 +252,22 @@ def part_of(run: RunFolder, name: str, seed: int) -> RunFolder:
 
 
 def results_in(run: RunFolder) -> list[Result]:
-    """What the finished parts of a run came to, in the order in which they are trained."""
+    """What the finished parts of a run came to, in the order of tables."""
     settings = _settings_of(run)
-    seeds = range(settings.seed, settings.seed + settings.seeds)
-    names = _in_order(settings.method)
-    kept = [part_of(run, name, seed).path / RESULT for seed in seeds for name in names]
-    return [Result(**read_json(path)) for path in kept if path.is_file()]
+    results: list[Result] = []
+    for seed in range(settings.seed, settings.seed + settings.seeds):
+        kept = [part_of(run, name, seed).path / RESULT for name in PLANS]
+        found = [Result(**read_json(path)) for path in kept if path.is_file()]
+        best = best_of(found) if BEST in asked(settings.method) else None
+        by_name = {result.method: result for result in (*found, *([best] if best else []))}
+        results += [by_name[name] for name in in_order(list(by_name))]
+    return results
 
 
-def chosen_of(run: RunFolder, pair: Pair, name: str, seed: int) -> adapting.Chosen:
-    """What a finished part keeps: its own choice, or what it went on from where shares of classes drifted."""
-    part, plan = part_of(run, name, seed), PLANS[name]
-    before = _unadapted(run, pair, name, seed)
-    own = adapting.chosen(part, pair, before)
-    if plan.start is None or not plan.keeps_shares or before is None:
-        return own
-    if not adapting.drifted(part, before):
-        return own
-    start = chosen_of(run, pair, plan.start, seed)
-    return replace(start, retreats=own.retreats, doubts=(*start.doubts, adapting.DRIFTED))
+def chosen_of(run: RunFolder, pair: Pair, plan: str, seed: int) -> adapting.Chosen:
+    """What a finished part keeps."""
+    before = _unadapted(run, pair, plan, seed)
+    return adapting.chosen(part_of(run, plan, seed), pair, before)
 
 
 def _compared_with(name: str) -> str | None:

@@ -12,11 +12,13 @@ LEAST_ALIKE = 0.8
 
 
 def doubts_of(study: Study, alike: float | None) -> list[str]:
-    """Sentences; none where nothing speaks against any method of the run.
+    """Sentences; none where nothing speaks against any method that was asked for.
 
     ``alike``: as ``seeds_agree`` says.
     """
-    told = [f"{it.method}, seed {it.seed}: {doubt}" for it in study.results for doubt in it.doubts]
+    told = [
+        f"{it.method}, seed {it.seed}: {doubt}" for it in study.asked_for() for doubt in it.doubts
+    ]
     if alike is not None and alike < LEAST_ALIKE:
         told.append(
             f"networks of two seeds of {study.adapted()} answer only {100 * alike:.0f} of 100 held-out "
@@ -43,7 +45,7 @@ def _worse_than_without(study: Study) -> list[str]:
     """Methods that read the target worse than no adaptation does, where labels can tell."""
     means = {
         method: mean(found).value
-        for method in dict.fromkeys(it.method for it in study.results)
+        for method in dict.fromkeys(it.method for it in study.asked_for())
         if (found := [it.accuracy for it in study.of(method) if it.accuracy is not None])
     }
     without = means.get(SOURCE_ONLY, 0.0)

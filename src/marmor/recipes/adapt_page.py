@@ -20,9 +20,10 @@ from marmor.figures import (
     write,
 )
 from marmor.metrics import Mean, mean, share
-from marmor.recipes.adapt import Result, Study
+from marmor.recipes.adapt import Study
 from marmor.recipes.adapt_doubts import doubts_of, seeds_agree
 from marmor.recipes.adapt_pictures import pictures
+from marmor.recipes.adapt_results import Result, in_order
 from marmor.recipes.plans import SOURCE_ONLY, TARGET_ONLY
 from marmor.recipes.tables import show_table
 
@@ -83,8 +84,8 @@ def tell(study: Study) -> Path:
 
 
 def rows_of(results: Sequence[Result]) -> list[Row]:
-    """The table over seeds, in the order in which methods were trained, the upper bound last."""
-    names = dict.fromkeys(result.method for result in results)
+    """The table over seeds; a method that `best` tried with some of them only is the mean of those."""
+    names = in_order([result.method for result in results])
     return [_row(name, [one for one in results if one.method == name]) for name in names]
 
 
@@ -116,6 +117,7 @@ def figures_of(study: Study, rows: list[Row]) -> dict[str, Any]:
         "method": study.adapted(),
         "seeds": study.settings.seeds,
         "kept.seed": study.kept().seed,
+        "kept.method": study.kept().network,
     }
     roles = {SOURCE_ONLY: "source", study.adapted(): "adapt", TARGET_ONLY: "target"}
     for row in rows:
@@ -169,7 +171,7 @@ def page(study: Study, rows: list[Row], images: dict[str, Image.Image], trust: S
             ("table.csv", "the table"),
             (
                 "model.safetensors",
-                f"the network that `marmor predict` reads with, of seed {kept.seed}",
+                f"the network that `marmor predict` reads with: {kept.network}, seed {kept.seed}",
             ),
             ("parts", "a run folder for each method and seed"),
         ],

@@ -61,10 +61,13 @@ def _choice(study: Study) -> Image.Image:
     """The score that chooses, over training, for each seed of the adapted method."""
     series: dict[str, tuple[list[float], list[float]]] = {}
     for result in study.of(study.adapted()):
-        part = part_of(study.run, result.method, result.seed)
+        part = part_of(study.run, result.network, result.seed)
         lines = adapting.scored(part)
         minutes = [line["seconds"] / 60 for line in lines]
-        series[f"seed {result.seed}"] = (minutes, [line["information"] for line in lines])
+        series[f"{result.network}, seed {result.seed}"] = (
+            minutes,
+            [line["information"] for line in lines],
+        )
     return curves(
         series,
         "minutes of training",

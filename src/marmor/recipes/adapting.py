@@ -62,10 +62,10 @@ UNSOUND = (
 )
 DRIFT = 0.005
 """Nats of balance: a network that is refined loses less where it is mended, and more where a class of the
-target swallows another (docs/adaptation.md has the runs)."""
+target grows at the cost of another (docs/adaptation.md has the runs)."""
 DRIFTED = (
-    "going on made answers lean to fewer classes, as where one class swallows another; the network before it "
-    "was kept."
+    "going on made answers lean to fewer classes, as where one class swallows another; what it went on from "
+    "may read better."
 )
 GENTLER = 0.3
 """The factor on all but the labelled loss each time the guard has sent a run back."""

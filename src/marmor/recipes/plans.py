@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -69,7 +69,7 @@ class Plan:
     over 20,000 images where both are smaller; ``dropout``: of the features with labels or pseudo-labels, the
     share that each step hides from the last layer; ``clip_norm``: of the gradients, none where a method is
     published without; ``keeps_shares``: whether the shares of classes should stay where they began, else the
-    network that it goes on from is kept.
+    run is in doubt.
     """
 
     method: Method
@@ -107,14 +107,26 @@ MOST_CHANNELS = 3
 
 SOURCE_ONLY, TARGET_ONLY = "source-only", "target-only"
 """The plans that bound every other: no adaptation, and training with the target's own labels."""
-BEST = "adamatch-refined"
-"""What `--method best` stands for."""
+BEST = "best"
+"""No plan of its own: the first of RUNGS whose shares of classes stay where they began."""
+RUNGS: tuple[str, ...] = ("adamatch-refined", "quotas-refined", "adamatch")
+"""Refining takes no sides, so a labelling that is right outlives it, and of a wrong one a class grows at
+another's cost. Quotas, which are right of some targets only, have to stand that test; the last rung is
+what is left where nothing does."""
 
 DROPOUT = 0.4
 """Where few images are seen often: on the target alone."""
 
 MILD = Views(augment, augment)
 BOLD = Views(textured, augment, augment_boldly)
+REFINED = Plan(
+    Refining(),
+    Views(strong=augment_warped),
+    start="adamatch",
+    epochs=1.2,
+    dropout=DROPOUT,
+    keeps_shares=True,
+)
 PLANS: dict[str, Plan] = {
     SOURCE_ONLY: Plan(SourceOnly()),
     "source-augmented": Plan(SourceOnly(), Views(textured)),
@@ -125,17 +137,11 @@ PLANS: dict[str, Plan] = {
     "mmd": Plan(Mmd(), MILD),
     "mean-teacher": Plan(MeanTeacher(), BOLD),
     "adamatch": Plan(AdaMatch(), BOLD),
-    "adamatch-refined": Plan(
-        Refining(),
-        Views(strong=augment_warped),
-        start="adamatch",
-        epochs=1.2,
-        dropout=DROPOUT,
-        keeps_shares=True,
-    ),
+    "adamatch-refined": REFINED,
     "adamatch-quotas": Plan(
         AdaMatch(rounds=5, balance=1.0), Views(textured_stretched, augment, stretched)
     ),
+    "quotas-refined": replace(REFINED, start="adamatch-quotas"),
     "infomax": Plan(InfoMax(), BOLD),
     "shot": Plan(
         Shot(), Views(plain, augment, augment_boldly), start="source-augmented", epochs=2.0

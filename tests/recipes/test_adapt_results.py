@@ -1,0 +1,44 @@
+"""Which of several plans `best` keeps."""
+
+import pytest
+
+from marmor.recipes.adapt_results import NOTHING_STAYED, TAUGHT_SHARES, Result, best_of, in_order
+
+
+def of(method: str, minutes: float, stays: bool = True) -> Result:
+    return Result(method, 0, minutes, 1.0, 2.0, 0.9, accuracy=minutes / 100, stays=stays)
+
+
+ADAMATCH, QUOTAS = of("adamatch", 10), of("adamatch-quotas", 8)
+
+
+@pytest.mark.parametrize(
+    ("refined", "quotas", "kept", "minutes", "doubts"),
+    [
+        (True, None, "adamatch-refined", 11, []),
+        (True, False, "adamatch-refined", 11, []),
+        (False, True, "quotas-refined", 20, [TAUGHT_SHARES]),
+        (False, False, "adamatch", 20, [NOTHING_STAYED]),
+    ],
+)
+def test_best_is_the_first_rung_whose_shares_stay(refined, quotas, kept, minutes, doubts):
+    found = [QUOTAS, ADAMATCH, of("adamatch-refined", 11, refined)]
+    found += [] if quotas is None else [of("quotas-refined", 9, quotas)]
+    best = best_of(found)
+    assert best is not None
+    assert best.method == "best"
+    assert best.network == kept
+    [own] = [it for it in found if it.method == kept]
+    assert best.accuracy == own.accuracy
+    assert best.minutes == minutes
+    assert best.doubts == doubts
+
+
+def test_best_waits_for_the_next_rung():
+    assert best_of([ADAMATCH]) is None
+    assert best_of([ADAMATCH, of("adamatch-refined", 11, stays=False)]) is None
+
+
+def test_tables_end_with_best_and_the_upper_bound():
+    names = ["target-only", "best", "shot", "source-only", "shot"]
+    assert in_order(names) == ["source-only", "shot", "best", "target-only"]
