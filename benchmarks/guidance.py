@@ -15,6 +15,7 @@ from pathlib import Path
 
 import tyro
 
+from marmor.data import DOMAIN
 from marmor.recipes.asking import ask_classes
 from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.designs import Drawing, Solver
@@ -34,6 +35,7 @@ class Settings:
         model: a run folder or pretrained:NAME.
         judge: the judge that chooses; another one reports.
         real: labelled real images with a train and a test split.
+        domain: which of the domains that the model draws; none for a model of one.
         scales: of guidance; 1 is none.
         guided_from: guidance acts while t is at least this.
         guided_to: guidance acts while t is at most this.
@@ -47,6 +49,7 @@ class Settings:
     model: str
     judge: str
     real: str
+    domain: str | None = None
     scales: tuple[float, ...] = (1, 2, 3, 4)
     guided_from: tuple[float, ...] = (0.3, 0.5)
     guided_to: tuple[float, ...] = (1.0,)
@@ -75,7 +78,8 @@ def measure(
 ) -> dict[str, float | str]:
     """What the images of one way of drawing are worth."""
     began = time.monotonic()
-    drawn = draw(model, ask_classes(model, settings.per_class), settings.seed)
+    others = {} if settings.domain is None else {DOMAIN: [settings.domain]}
+    drawn = draw(model, ask_classes(model, settings.per_class, others=others), settings.seed)
     seconds = time.monotonic() - began
     images = as_images(drawn, model)
     reading = judge_images(judge, images)

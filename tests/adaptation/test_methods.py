@@ -206,6 +206,24 @@ def test_refining_learns_what_the_teacher_says_of_the_easy_view():
         assert torch.allclose(a, b, atol=1e-6)
 
 
+def test_shot_informs_the_easy_view_and_teaches_the_hard_one():
+    easy = 3 * torch.randn(8, 3, 2, 2, generator=torch.Generator().manual_seed(2))
+    given, teacher = seen(strength=0.3, target=easy), Small(seed=9)
+    losses, found, _ = step(Shot(pseudo=0.7), given)
+    plain = Small()
+    said = plain.logits(plain.features(given.target)).softmax(1)
+    mean = said.mean(0)
+    uninformed = -(said * said.log()).sum(1).mean() + (mean * mean.log()).sum()
+    taught = teacher.logits(teacher.features(given.target)).argmax(1)
+    assert len(taught.unique()) > 1
+    learned = F.cross_entropy(plain.logits(plain.features(given.strong)), taught)
+    assert losses["pseudo"].item() == pytest.approx(learned.item())
+    loss = 0.3 * (uninformed + 0.7 * learned)
+    assert losses["loss"].item() == pytest.approx(loss.item(), abs=1e-6)
+    for a, b in zip(found, torch.autograd.grad(loss, [*plain.parameters()]), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
 @pytest.mark.parametrize(("progress", "ramp"), [(0.0, 0.0), (0.1, 0.5), (0.2, 1.0), (0.9, 1.0)])
 def test_infomax_is_labels_and_a_growing_share_of_shot(progress: float, ramp: float) -> None:
     given, method = seen(progress), InfoMax(weight=2.0, pseudo=0.7)

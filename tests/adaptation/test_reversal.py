@@ -39,3 +39,34 @@ def test_published_weights(p, expected):
 @pytest.mark.parametrize(("p", "expected"), [(0.1, 0.005946), (0.5, 0.002608), (1, 0.001656)])
 def test_published_rates(p, expected):
     assert 0.01 * annealed_rate(p) == pytest.approx(expected, abs=5e-7)
+
+
+@pytest.mark.parametrize("adapted", [False, True])
+def test_a_shifted_coordinate_loses_its_weight_by_reversal(adapted):
+    """Source (x, 0), target (x, 1), y = 0.2 x: only the reversed gradient sees the second weight."""
+    torch.manual_seed(0)
+    weights, opponent = torch.tensor([0.5, 0.8], requires_grad=True), nn.Linear(1, 1)
+    optimizer = torch.optim.SGD([weights, *opponent.parameters()], lr=0.05)
+    said = []
+    for _ in range(3000):
+        x, z = torch.randn(2, 64)
+        source, target = (
+            torch.stack([values, torch.full_like(values, domain)], 1) @ weights
+            for values, domain in ((x, 0.0), (z, 1.0))
+        )
+        loss = (source - 0.2 * x).square().mean()
+        if adapted:
+            features = torch.cat([source, target])[:, None]
+            answers = opponent(reverse_gradient(features, 0.5))
+            said.append(answers.std().item())
+            domains = torch.arange(2.0).repeat_interleave(64)[:, None]
+            loss = loss + nn.functional.binary_cross_entropy_with_logits(answers, domains)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert weights[0].item() == pytest.approx(0.2, abs=0.05)
+    if not adapted:
+        assert weights[1].item() == pytest.approx(0.8)
+        return
+    assert abs(weights[1].item()) < 0.1
+    assert max(said) > 0.05  # the opponent's answers vary

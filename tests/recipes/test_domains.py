@@ -165,8 +165,11 @@ def test_judges_are_found_by_domain(judges: str, judge_run: Path) -> None:
     knows = {"class": ("left",), "domain": ("blobs", "dark")}
     every = find_judges(str(judge_run), knows)
     assert set(every) == {"blobs", "dark"}
-    digits = {"class": ("3", "7"), "domain": ("mnist-m", "svhn")}
-    assert set(find_judges(None, digits)) == {"mnist-m"}  # what ships has never seen the other
+    digits = {"class": ("3", "7"), "domain": ("mnist-m", "svhn", "house-numbers")}
+    shipped = {domain: judge.origin for domain, judge in find_judges(None, digits).items()}
+    # What ships has never seen the third.
+    origins = {"mnist-m": "digit-judge", "house-numbers": "house-number-judge"}
+    assert shipped == {domain: f"pretrained:{name}" for domain, name in origins.items()}
     with pytest.raises(UserError, match="unknown domain 'blob'"):
         find_judges(f"blob={judge_run}", knows)
 

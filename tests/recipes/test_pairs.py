@@ -128,7 +128,7 @@ def test_what_is_wrong_with_a_file_is_said_of_either_set(tmp_path):
     for number, (line, said) in enumerate(
         [
             ("000099.png,a", "names 000099.png, which is not in"),
-            ("../../x.png,a", "outside|leaves|not in"),
+            ("../../x.png,a", "outside its folder|points outside"),
             ("", "lists no images"),
         ]
     ):

@@ -110,7 +110,9 @@ def adapt(settings: Annotated[adapt_recipe.AdaptSettings, arg(name="")]) -> None
     Example: marmor adapt --source mnist-m --target optical-digits --run runs/adapt
     """
     page = adapt_page.tell(adapt_recipe.adapt(settings))
-    console.print(f"open the report: {page}; label images: marmor predict {settings.run} IMAGES")
+    console.print(
+        f"open the report: {page}; label images: marmor predict {settings.run} IMAGES --out pred.csv"
+    )
 
 
 def study_iclevr(settings: Annotated[study.StudySettings, arg(name="")]) -> None:

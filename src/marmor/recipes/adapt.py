@@ -1,6 +1,7 @@
 """From two sets of images to a classifier for the second (S5): `marmor adapt`."""
 
 import math
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,17 @@ class Study:
         return next(result.network for result in self.of(method) if result.seed == seed)
 
     def kept(self) -> Result:
-        """Whose network is the run's own: the seed with the most information, of those without doubts."""
-        return max(self.of(self.adapted()), key=lambda one: (not one.doubts, one.information))
+        """Whose network is the run's own.
+
+        The seed with the most information, of those without doubts. Information says nothing between plans:
+        of `best`, seeds count that end on the same rung as most others.
+        """
+        own = self.of(self.adapted())
+        seeds = Counter(one.network for one in own)
+        rungs = [*RUNGS, *(one.network for one in own)]
+        plan = max(seeds, key=lambda name: (seeds[name], -rungs.index(name)))
+        alike = [one for one in own if one.network == plan]
+        return max(alike, key=lambda one: (not one.doubts, one.information))
 
     def network(self, method: str, seed: int) -> Judge:
         """What a method with a seed ends with, ready to read the target."""
@@ -135,6 +145,8 @@ def asked(words: str) -> list[str]:
     if words == "all":
         return methods()
     names = [name.strip() for name in words.split(",")]
+    if len(names) > 1 and "all" in names:
+        raise UserError("--method all stands for every method; name it alone.")
     for name in names:
         if name not in methods():
             raise unknown_name("method", name, ("all", *methods()))
@@ -207,10 +219,11 @@ def _trained(run: RunFolder, settings: AdaptSettings, pair: Pair, name: str, see
     part, plan = part_of(run, name, seed), PLANS[name]
     compared = _compared_with(name)
     before = None if compared is None else chosen_of(run, pair, compared, seed)
-    start, earlier = None, 0.0
+    start, earlier, inherited = None, 0.0, list[str]()
     if plan.start is not None and before is not None:
         start = before.classifier
-        earlier = read_json(part_of(run, plan.start, seed).path / RESULT)["minutes"]
+        begun = Result(**read_json(part_of(run, plan.start, seed).path / RESULT))
+        earlier, inherited = begun.minutes, [f"{plan.start}: {doubt}" for doubt in begun.doubts]
     console.print(f"{name}, seed {seed}:")
     given_up = adapting.train(
         part,
@@ -234,7 +247,7 @@ def _trained(run: RunFolder, settings: AdaptSettings, pair: Pair, name: str, see
         source_accuracy=chosen.candidate.source_accuracy,
         retreats=chosen.retreats,
         stays=stays,
-        doubts=[*given_up, *chosen.doubts, *([] if stays else [adapting.DRIFTED])],
+        doubts=[*inherited, *given_up, *chosen.doubts, *([] if stays else [adapting.DRIFTED])],
         **_measured(part, pair, chosen.classifier),
     )
 
@@ -249,6 +262,11 @@ def _steps(settings: AdaptSettings, pair: Pair, plan: Plan) -> int:
 def part_of(run: RunFolder, name: str, seed: int) -> RunFolder:
     """The run of one method with one seed, inside the run."""
     return RunFolder(run.path / "parts" / f"{name}-seed-{seed}")
+
+
+def whole_of(part: Path) -> Path:
+    """The run that a part lies in."""
+    return part.resolve().parent.parent
 
 
 def results_in(run: RunFolder) -> list[Result]:
@@ -313,7 +331,7 @@ def _measured(part: RunFolder, pair: Pair, classifier: Judge) -> dict[str, Any]:
     candidates = [classifier, *adapting.candidates_of(part, pair)]
     scores = [right(judge, pair.target_val, val) for judge in candidates]
     best = max(range(len(scores)), key=lambda number: (scores[number], number))
-    return figures | {"oracle": tested(candidates[best])}
+    return figures | {"oracle": tested(candidates[best]), "oracle_score": scores[best]}
 
 
 def _tell(result: Result) -> None:

@@ -24,7 +24,7 @@ from marmor.recipes.adapt import Study
 from marmor.recipes.adapt_doubts import doubts_of, seeds_agree
 from marmor.recipes.adapt_pictures import pictures
 from marmor.recipes.adapt_results import Result, in_order
-from marmor.recipes.plans import SOURCE_ONLY, TARGET_ONLY
+from marmor.recipes.plans import BEST, SOURCE_ONLY, TARGET_ONLY
 from marmor.recipes.tables import show_table
 
 REFERENCES = (
@@ -35,6 +35,9 @@ REFERENCES = (
     "French et al.: Self-ensembling for visual domain adaptation, 2018 (arXiv 1706.05208).",
     "Berthelot et al.: AdaMatch, 2022 (arXiv 2106.04732).",
     "Liang et al.: Do We Really Need to Access the Source Data? (SHOT), 2020 (arXiv 2002.08546).",
+    "Lee: Pseudo-Label, 2013.",
+    "Ji et al.: Invariant Information Clustering, 2019 (arXiv 1807.06653), whose score chooses checkpoints.",
+    "Jiang et al.: Assessing Generalization of SGD via Disagreement, 2022 (arXiv 2106.13799).",
     "Li et al.: Revisiting Batch Normalization For Practical Domain Adaptation, 2016 (arXiv 1603.04779).",
     "van der Maaten, Hinton: Visualizing Data using t-SNE, 2008.",
 )
@@ -118,6 +121,7 @@ def figures_of(study: Study, rows: list[Row]) -> dict[str, Any]:
         "seeds": study.settings.seeds,
         "kept.seed": study.kept().seed,
         "kept.method": study.kept().network,
+        "kept.methods": [result.network for result in study.of(study.adapted())],
     }
     roles = {SOURCE_ONLY: "source", study.adapted(): "adapt", TARGET_ONLY: "target"}
     for row in rows:
@@ -198,6 +202,9 @@ def _table_section(study: Study, rows: list[Row], images: dict[str, Image.Image]
         "“oracle's” is what the target's held-out labels would have chosen among the same checkpoints: "
         "what choosing without labels costs. Minutes are of training, without the scoring of checkpoints."
     )
+    if study.adapted() == BEST:
+        taken = "; ".join(f"seed {one.seed}: {one.network}" for one in study.of(BEST))
+        caption += f" best is {taken}. What it tried with some seeds only is the mean of those."
     items: list[Picture | Table | Text] = [
         Table(
             "Accuracy on the target's test images", COLUMNS, [row.cells() for row in rows], caption

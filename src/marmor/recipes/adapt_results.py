@@ -20,7 +20,7 @@ class Result:
     """What one method with one seed came to, on the target, by labels that training never read.
 
     ``accuracy``: of the checkpoint chosen without labels, on test images; ``oracle``: of the one that the
-    labels of held-out target images would have chosen. None where there are no labels.
+    labels of held-out target images would have chosen, ``oracle_score`` on those. None without labels.
     ``information``: that answers to two views of held-out target images share, in nats, by which the
     checkpoint was chosen. ``source_accuracy``: on held-out images of what it was trained on.
     ``minutes``: of training, that of the plan it starts from included, without what milestones took and
@@ -37,6 +37,7 @@ class Result:
     source_accuracy: float
     accuracy: float | None = None
     oracle: float | None = None
+    oracle_score: float | None = None
     test_images: int = 0
     retreats: list[dict[str, Any]] = field(default_factory=list)
     stays: bool = True
@@ -66,7 +67,18 @@ def best_of(results: Sequence[Result]) -> Result | None:
     # The last rung is also the start of the first, whose minutes count its own.
     minutes = sum(result.minutes for result in tried if result.method != RUNGS[-1])
     doubts = last.doubts if said is None else [*last.doubts, said]
-    return replace(last, method=BEST, kept=last.method, minutes=minutes, doubts=doubts, retreats=[])
+    # As labels would have chosen, among the checkpoints of all that was tried.
+    oracle = max([*tried, found[RUNGS[-1]]], key=lambda result: result.oracle_score or 0.0)
+    return replace(
+        last,
+        method=BEST,
+        kept=last.method,
+        minutes=minutes,
+        oracle=oracle.oracle,
+        oracle_score=oracle.oracle_score,
+        doubts=doubts,
+        retreats=[],
+    )
 
 
 def in_order(names: Sequence[str]) -> list[str]:

@@ -19,7 +19,12 @@ from marmor.recipes.hub import is_hub, load_hub
 from marmor.recipes.latents import as_generator
 
 DEFAULT_JUDGE = "digit-judge"
-SHIPPED_FOR = {EVERYWHERE: DEFAULT_JUDGE, "mnist-m": DEFAULT_JUDGE, "mnistm": DEFAULT_JUDGE}
+SHIPPED_FOR = {
+    EVERYWHERE: DEFAULT_JUDGE,
+    "mnist-m": DEFAULT_JUDGE,
+    "mnistm": DEFAULT_JUDGE,
+    "house-numbers": "house-number-judge",
+}
 """Judges that ship, by the domain that they were trained on; of others they would say little."""
 
 

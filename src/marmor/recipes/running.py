@@ -84,6 +84,9 @@ SHEET = 100
 def resume(path: Path) -> None:
     """Goes on with the run at ``path``, whatever its recipe."""
     run = RunFolder.open(path)
+    if run.recipe == adapt.PART:
+        resume(adapt.whole_of(path))
+        return
     if run.recipe not in RESUME:
         raise unknown_name("recipe", run.recipe, RESUME)
     RESUME[run.recipe](run)

@@ -352,9 +352,9 @@ class _Fit:
         no_further = len(retreats) > 1 and self.at.step <= retreats[-2]["record"]["step"]
         self._load(self.run.start if no_further else self.run.good)
         self.at.retreats = [*retreats[:-1], {**seen, "back_to": self.at.step}]
-        if self.processes.is_main_process:
-            self.run.rewind_log(self.at.step)
         self._save(self.run.checkpoints)
+        if self.processes.is_main_process:  # afterwards: a resume from what was saved rewinds too
+            self.run.rewind_log(self.at.step)
         self.begin(self.average.module, len(retreats))
 
     def _save(self, where: Checkpoints) -> None:

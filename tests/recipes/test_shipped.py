@@ -1,0 +1,51 @@
+"""Models that ship: they draw and read at once, and their recipes give the like again."""
+
+from pathlib import Path
+
+import pytest
+
+from marmor.cli import main
+from marmor.data import DOMAIN, read
+from marmor.recipes.asking import ask_classes
+from marmor.recipes.drawing import as_images, draw
+from marmor.recipes.folders import WEIGHTS
+from marmor.recipes.generators import Generator
+from marmor.recipes.models import find_judges, load_generator
+from marmor.recipes.scoring import accuracy, judge_images
+
+PLACES = ("mnist-m", "house-numbers")
+
+
+def read_right(generator: Generator, domain: str, per_class: int) -> float:
+    """The share of drawn images that the shipped judge of a domain reads as asked."""
+    asks = ask_classes(generator, per_class, others={DOMAIN: [domain]})
+    images = as_images(draw(generator, asks, seed=1), generator)
+    judge = find_judges(None, generator.vocabulary)[domain]
+    return accuracy(judge, images, judge_images(judge, images)).overall.value
+
+
+def test_both_places_are_drawn_and_read_with_nothing_but_what_ships() -> None:
+    model = load_generator("pretrained:two-domains")
+    assert model.domains == PLACES
+    for domain in PLACES:
+        assert read_right(model, domain, per_class=5) >= 0.9
+    assert sum(path.stat().st_size for path in WEIGHTS.glob("*/*.safetensors")) < 18e6
+
+
+def test_the_judge_of_house_numbers_reads_those_that_it_never_saw() -> None:
+    images = read("house-numbers", "test")
+    judge = find_judges(None, {"class": images.class_names, "domain": PLACES})["house-numbers"]
+    images = judge.prepare(images)
+    assert accuracy(judge, images, judge_images(judge, images)).overall.value >= 0.97
+
+
+@pytest.mark.slow
+def test_the_recipe_of_two_domains_gives_the_like_again(tmp_path: Path) -> None:
+    """On what is embedded, in a sixth of the minutes."""
+    main(["train", "digits-two-domains", "--minutes", "10", "--run", str(tmp_path / "run")])
+    for domain in PLACES:
+        again, shipped = (
+            read_right(load_generator(spec), domain, per_class=50)
+            for spec in (str(tmp_path / "run"), "pretrained:two-domains")
+        )
+        assert abs(again - shipped) <= 0.04, domain
