@@ -46,7 +46,9 @@ def test_a_shifted_coordinate_loses_its_weight_by_reversal(adapted):
     """Source (x, 0), target (x, 1), y = 0.2 x: only the reversed gradient sees the second weight."""
     torch.manual_seed(0)
     weights, opponent = torch.tensor([0.5, 0.8], requires_grad=True), nn.Linear(1, 1)
-    optimizer = torch.optim.SGD([weights, *opponent.parameters()], lr=0.05)
+    # Decay keeps the two from circling each other.
+    groups = [{"params": [weights]}, {"params": opponent.parameters(), "weight_decay": 0.2}]
+    optimizer = torch.optim.SGD(groups, lr=0.05)
     said = []
     for _ in range(3000):
         x, z = torch.randn(2, 64)
