@@ -146,7 +146,9 @@ def test_lists_are_read_before_anything_is_trained(
         (scenes / "new_test.json").unlink()
     else:
         (scenes / "new_test.json").write_text(text)
-    judge = str(tiny_scene_judge)
+    few = StudySettings(
+        data=str(scenes), run=tmp_path / "run", size=16, steps=1, judge=str(tiny_scene_judge)
+    )
     with pytest.raises(UserError, match=said):
-        study.study(StudySettings(data=str(scenes), run=tmp_path / "run", size=16, judge=judge))
+        study.study(few)
     assert not (tmp_path / "run").exists()
