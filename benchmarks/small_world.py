@@ -352,7 +352,7 @@ def check_judge(settings: Settings, concepts: Sequence[Concept]) -> dict[str, Sh
     """How often the judge finds a concept in its own photos, and in those of the other concepts."""
     names = [concept.name for concept in concepts]
     reader = load_object_judge(str(settings.judge))
-    sets = [read(str(settings.out / "photos" / concept.photos)).images for concept in concepts]
+    sets = [read(str(settings.out / "photos" / concept.photos)) for concept in concepts]
     said = torch.stack([(reader.read(photos, names) > 0.5).sum(0) for photos in sets])
     own, shown = int(said.diagonal().sum()), settings.photos * len(names)
     others = int(said.sum()) - own

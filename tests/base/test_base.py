@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from marmor.base.conditions import ClassLabel, ObjectSet, drop_each, none_of
-from marmor.base.errors import UserError, unknown_name
+from marmor.base.errors import UserError, refuse, unknown_name
 from marmor.base.files import atomic, inside, read_json, write_json
 from marmor.base.pixels import to_bytes, to_unit
 from marmor.base.seeds import derive, numpy_stream, torch_stream
@@ -63,6 +63,16 @@ def test_damaged_json_is_named(tmp_path: Path) -> None:
         read_json(tmp_path / "x.json")
     with pytest.raises(UserError, match="does not exist"):
         read_json(tmp_path / "y.json")
+    (tmp_path / "deep.json").write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(UserError, match=r"deep\.json cannot be read as JSON: lists lie"):
+        read_json(tmp_path / "deep.json")
+
+
+def test_wishes_that_cannot_be_heeded_are_refused() -> None:
+    refuse("none are taken", count=None, classes="")
+    for given in (0, 2, "a", False):
+        with pytest.raises(UserError, match=r"^none are taken; leave --per-class out\.$"):
+            refuse("none are taken", count=None, per_class=given)
 
 
 def test_unknown_names_get_the_nearest() -> None:

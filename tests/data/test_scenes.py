@@ -43,6 +43,7 @@ from marmor.data.scenes.solids import (
     meet,
     normals,
 )
+from marmor.recipes.making import scenes as scenes_made
 
 HALF_TURN = math.pi / 4
 
@@ -327,6 +328,15 @@ def test_lists_are_drawn_of_the_shapes_asked_for() -> None:
     assert EVERY_OBJECT[:24] == OBJECTS
     with pytest.raises(UserError, match="did you mean 'cone'"):
         objects_of("cube,coen")
+
+
+def test_lists_that_are_given_leave_nothing_to_wish(tmp_path) -> None:
+    spec = written(tmp_path / "spec")
+    for wish, flag in (({"count": 5}, "count"), ({"shapes": "cone"}, "shapes")):
+        wishes = {"count": None, "shapes": None} | wish
+        with pytest.raises(UserError, match=f"say what is drawn; leave --{flag} out"):
+            scenes_made(spec=spec, side=16, seed=0, out=tmp_path / "made", **wishes)
+    assert not (tmp_path / "made").exists()
 
 
 def test_pictures_that_do_not_grow_are_scenes_of_their_own():

@@ -13,6 +13,12 @@ def test_students_interval():
     assert found.count == 3
 
 
+def test_intervals_of_several_together_are_wider():
+    found = mean([1.0, 2.0, 3.0], among=5)  # t of 2 degrees of freedom at 1 − 0.05 / 10
+    assert found.high - 2 == pytest.approx(9.924843 / math.sqrt(3), rel=1e-6)
+    assert mean([1.0, 2.0, 3.0], among=1) == mean([1.0, 2.0, 3.0])
+
+
 def test_one_run_and_none():
     assert mean([0.5]) == (0.5, -math.inf, math.inf, 1)
     with pytest.raises(ValueError, match="nothing"):

@@ -12,7 +12,7 @@ from marmor.diffusion import Flow, linear_betas
 from marmor.recipes.asking import Ask, ask_classes
 from marmor.recipes.denoising import DiffusionGenerator, states
 from marmor.recipes.designs import Drawing
-from marmor.recipes.drawing import draw, write_images
+from marmor.recipes.drawing import draw, draw_over, write_images
 from marmor.recipes.models import load_generator
 from marmor.recipes.wishes import SOLVERS, Wishes, changed, times_of
 
@@ -33,6 +33,15 @@ def test_the_same_seed_gives_byte_identical_files(run: Path, tmp_path: Path) -> 
     assert names == [f"{c}_{n:03d}.png" for c in ("left", "middle", "right") for n in (1, 2)]
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_many_seeds_at_once_give_the_bits_of_each_alone(run: Path) -> None:
+    generator = load_generator(str(run))
+    asks = ask_classes(generator, 3)
+    together = draw_over(generator, asks, [4, 5, 6], batch=2)
+    for seed, drawn in zip((4, 5, 6), together, strict=True):
+        assert [item.ask for item in drawn] == asks
+        assert torch.equal(stack(drawn), stack(draw(generator, asks, seed, batch=2)))
 
 
 def test_another_seed_gives_other_images(run: Path) -> None:

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from marmor.base.errors import UserError
-from marmor.data import draw_lists, read_scenes, write_scenes
+from marmor.base.pixels import to_unit
+from marmor.data import SQUASHED, ImageSet, draw_lists, read_scenes, write_scenes
+from marmor.data.scenes import scenes_of
 from marmor.networks.object_judges import ResNetObjectJudge
 from marmor.recipes import running, scene_judge
+from marmor.recipes.exporting import export
 from marmor.recipes.object_judging import load_object_judge, read_objects_of
 from marmor.recipes.scene_judge import SceneJudgeSettings
 from marmor.training import RunFolder
@@ -36,7 +40,19 @@ def test_training_tells_how_pictures_held_out_are_read_and_seeds_fix_its_bits(
     found = json.loads((whole.path / "summary.json").read_text())
     assert found["pictures"] == 6
     assert 0 <= found["objects.found"] <= 1
-    assert "of 6 pictures held out" in capsys.readouterr().out
+    assert found["judge.network"] == "small"
+    names = draw_lists(1, 0).objects
+    for name in ("agreement", "extra", *(f"agreement.{each}" for each in names)):
+        low, value, high = (found[f"objects.{name}{end}"] for end in (".low", "", ".high"))
+        assert low <= value <= high
+    each = [found[f"objects.agreement.{name}"] for name in names]
+    assert found["objects.agreement"] == pytest.approx(sum(each) / len(each))
+    told = " ".join(capsys.readouterr().out.split())
+    assert "of 6 pictures held out" in told
+    assert (
+        f"{100 * found['objects.agreement']:.2f} % ({100 * found['objects.agreement.low']:.2f}"
+        in told
+    )
     loaded = load_object_judge(str(whole.path))
     judge, names = loaded.judge, loaded.objects
     assert names == draw_lists(1, 0).objects
@@ -54,12 +70,57 @@ def test_training_tells_how_pictures_held_out_are_read_and_seeds_fix_its_bits(
 
 def test_pictures_of_one_scene_are_not_parted(scenes):
     data = read_scenes(scenes, 32)
-    every = data.take(torch.randperm(57, generator=torch.Generator().manual_seed(0)))
-    rest, held = scene_judge._parted(every)
+    every = data.take(torch.randperm(60, generator=torch.Generator().manual_seed(0)))
+    rest, held = scene_judge._parted(every, scenes_of(scenes))
     assert sorted((*rest.names, *held.names)) == sorted(every.names)
     stems = [{name.rpartition("_")[0] for name in part.names} for part in (rest, held)]
     assert len(stems[1]) == 2
     assert not stems[0] & stems[1]
+
+
+def test_numbered_pictures_are_scenes_of_their_own(tmp_path):
+    """Cut at the last "_", img_000001.png and all others would be one scene."""
+    (tmp_path / "objects.json").write_text(json.dumps({"red cube": 0, "blue cube": 1}))
+    names = {f"img_{k:06d}.png": ["red cube"] for k in range(1, 21)}
+    (tmp_path / "train.json").write_text(json.dumps(names))
+    for name in names:
+        Image.new("RGB", (16, 16)).save(tmp_path / name)
+    rest, held = scene_judge._parted(read_scenes(tmp_path, 16), scenes_of(tmp_path))
+    assert (len(rest), held.names) == (18, ("img_000019.png", "img_000020.png"))
+
+
+def test_an_export_reads_as_its_run_does_to_half_precision(scenes, tmp_path):
+    run = scene_judge.train(settings(scenes, tmp_path / "run", steps=20))
+    export(run.path, tmp_path / "small", note="scenes")
+    own, given = (load_object_judge(str(path)) for path in (run.path, tmp_path / "small"))
+    assert (given.objects, given.side, given.network) == (own.objects, 32, "small")
+    assert given.fingerprint == own.fingerprint
+    data = read_scenes(scenes, 32)
+    read, again = (judge.read(data, own.objects) for judge in (own, given))
+    assert not torch.equal(read, again)
+    assert (read - again).abs().max() < 0.01
+    assert str(tmp_path) not in (tmp_path / "small" / "config.json").read_text()
+    with pytest.raises(UserError, match="knows no guidance"):
+        export(run.path, tmp_path / "other", guidance=2.0)
+
+
+def test_pictures_of_another_size_are_squashed_to_the_judges(scenes, tmp_path):
+    judge = load_object_judge(str(scene_judge.train(settings(scenes, tmp_path / "run")).path))
+    large = ImageSet(torch.randint(256, (2, 3, 48, 64), dtype=torch.uint8))
+    squashed = large.resized(32, SQUASHED)
+    assert torch.equal(judge.read(large, judge.objects), judge.read(squashed, judge.objects))
+    assert judge.prepare(large).notes == ("Squashed, whole, from 64×48 to 32×32.",)
+    assert not torch.equal(
+        read_objects_of(judge.judge, large.images), judge.read(large, judge.objects)
+    )
+    # Steering asks through the same door, with gradients.
+    x = to_unit(large.images).requires_grad_()
+    logits = judge.logits(x, judge.objects)
+    torch.testing.assert_close(
+        logits, judge.judge.logits(to_unit(squashed.images)), atol=0.05, rtol=0.05
+    )
+    logits.sum().backward()
+    assert x.grad.abs().max() > 0
 
 
 def test_too_few_pictures_leave_no_run(tmp_path):
@@ -92,6 +153,7 @@ def test_the_courses_checkpoint_reads_as_it_did(tmp_path):
     judge, names = loaded.judge, loaded.objects
     assert isinstance(judge, ResNetObjectJudge)
     assert names is None
+    assert (loaded.side, loaded.network) == (64, "resnet18")
     images = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         torch.testing.assert_close(judge(images), network(images))

@@ -70,7 +70,7 @@ def test_a_set_is_as_likely_as_its_objects_there_and_the_others_not(
     names: tuple[str, ...] | None, logits: list[float]
 ) -> None:
     """Objects are matched by name; a judge without names is taken to have them in the same order."""
-    say = log_likelihood(LoadedObjectJudge(Certain(), names, "judge"), ("c", "a", "b"))
+    say = log_likelihood(LoadedObjectJudge(Certain(), names, "judge", side=8), ("c", "a", "b"))
     asked = torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 0]])
     first, second, third = torch.tensor(logits).sigmoid()
     wanted = torch.stack([first * (1 - second) * third, (1 - first) * second * (1 - third)])
@@ -191,7 +191,7 @@ def test_the_judge_that_steers_does_not_score_by_any_path(
 ) -> None:
     again = copied(other_judge, tmp_path / "again", half)
     words = ["--spec", str(spec), "--judge", str(again), "--steer", str(other_judge)]
-    monkeypatch.setattr(scene_scoring, "draw", None)  # it is told before anything is drawn
+    monkeypatch.setattr(scene_scoring, "draw_over", None)  # it is told before anything is drawn
     with pytest.raises(SystemExit, match="2"):
         main(["score", str(tiny_scene_model), *words, "--out", str(tmp_path / "scores")])
     said = capsys.readouterr().err

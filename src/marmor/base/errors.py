@@ -11,6 +11,13 @@ class UserError(Exception):
     """
 
 
+def refuse(why: str, **wishes: object) -> None:
+    """UserError for the first wish that a person gave, neither None nor "", where none can be heeded."""
+    for name, value in wishes.items():
+        if value not in (None, ""):
+            raise UserError(f"{why}; leave --{name.replace('_', '-')} out.")
+
+
 def reason(error: Exception) -> str:
     """What an exception of a library says, on one line; its kind where it says nothing."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -76,6 +76,8 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} does not exist.") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}.") from error
+    except RecursionError:
+        raise UserError(f"{path} cannot be read as JSON: lists lie in lists too deeply.") from None
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def make_house_numbers(out: Path, count: int = 60_000, test: int = 10_000, seed:
 def make_scenes(
     out: Path,
     spec: Path | None = None,
-    count: int = 6003,
+    count: int | None = None,
     shapes: str | None = None,
     size: int = 64,
     seed: int = 0,
@@ -77,7 +77,7 @@ def make_scenes(
     Args:
         out: a new folder: pictures, objects.json, train.json, test.json, new_test.json.
         spec: a folder with those four files, whose very lists are rendered; drawn lists when left out.
-        count: scenes to draw lists for, where none are given.
+        count: scenes to draw lists for, 6,003 when left out, as i-CLEVR has.
         shapes: comma-separated, of cube, sphere, cylinder, cone, ring; the first three when left out.
         size: side of the pictures in pixels.
         seed: everything random follows from it.

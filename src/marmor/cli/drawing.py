@@ -5,20 +5,17 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from marmor.base.errors import UserError
 from marmor.base.progress import console
 from marmor.cli.arguments import UNCHANGED, Data, How, Spec, Steered
 from marmor.recipes import ddim as ddim_recipe
 from marmor.recipes import exploring, inverting, pictures
-from marmor.recipes.asking import ask_objects, asked, names_of
+from marmor.recipes.asking import ask_one, asked, names_of
 from marmor.recipes.denoising import STILL_STEPS
 from marmor.recipes.drawing import draw_with_bar, write_images
 from marmor.recipes.models import load_diffusion, load_generator
 from marmor.recipes.steering import UNSTEERED, steered
 from marmor.recipes.wishes import Wishes
 from marmor.training import Precision
-
-PER_CLASS = 100
 
 
 def sample(
@@ -52,11 +49,8 @@ def sample(
         steering: none where left out.
         precision: auto is bf16 where the processor has it.
     """
-    if per_class is not None and count is not None:
-        raise UserError("--per-class and --count both say how many images; give one of them.")
     generator = steered(load_generator(model).wished(how), steering)
-    each = PER_CLASS if per_class is None else per_class
-    asks = asked(generator, each, classes, domain, spec, count)
+    asks = asked(generator, per_class, classes, domain, spec, count)
     write_images(draw_with_bar(generator, asks, seed, precision), out, generator.remark)
     console.print(" ".join(filter(None, (f"{len(asks)} images → {out}", generator.remark))))
 
@@ -169,7 +163,7 @@ def eta_grid(
 def grid(
     model: Positional[Spec],
     out: Path = Path("grid.png"),
-    columns: int = 10,
+    columns: int | None = None,
     domain: str = "",
     spec: Path | None = None,
     seed: int = 0,
@@ -183,7 +177,7 @@ def grid(
     Args:
         model: a run folder, pretrained:NAME, a file of weights, or a diffusers folder.
         out: the PNG to write.
-        columns: images of each class, or in a row of scenes.
+        columns: images of each class, 10 when left out, or in a row of scenes, 8 when left out.
         domain: comma-separated names, for a model that draws several; all when left out.
         spec: a JSON list of sets of objects to draw, for a model of scenes.
         seed: of the noises.
@@ -191,9 +185,7 @@ def grid(
         steering: none where left out.
     """
     generator = steered(load_generator(model).wished(how), steering)
-    each = columns if generator.class_names else columns**2
-    asks = asked(generator, each, domain=domain, spec=spec)
-    path = pictures.grid_command(generator, asks, columns, seed, out)
+    path = pictures.grid_command(generator, columns, domain, spec, seed, out)
     console.print(" ".join(filter(None, (f"grid: {path}", generator.remark))))
 
 
@@ -222,9 +214,6 @@ def strip(
         how: the model's own where left out.
     """
     generator = load_diffusion(model).wished(how)
-    if objects:
-        ask = ask_objects(generator, objects)
-    else:
-        [ask, *_] = asked(generator, 1, class_, domain)
+    ask = ask_one(generator, class_, domain, objects)
     pictures.save_png(pictures.process_strip(generator, ask, seed, frames), out)
     console.print(f"strip: {out}")

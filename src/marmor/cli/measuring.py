@@ -5,7 +5,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from marmor.base.errors import UserError
+from marmor.base.errors import UserError, refuse
 from marmor.base.progress import console
 from marmor.cli.arguments import Data, Steered
 from marmor.recipes import (
@@ -33,7 +33,7 @@ def score(
     judge: str | None = None,
     spec: Path | None = None,
     seeds: int = scene_scoring.SEEDS,
-    split: str = "test",
+    split: str | None = None,
     crop: int | None = None,
     real: str | None = None,
     out: Path | None = None,
@@ -49,20 +49,21 @@ def score(
         judge: a judge's run, pretrained:NAME, or the course's checkpoint file; the shipped one when left out.
         spec: the JSON list of sets of objects that pictures of scenes should show.
         seeds: how often a model of scenes is drawn from.
-        split: which split of the images, where they have splits.
+        split: which split of the images, where they have splits; test when left out.
         crop: side of the central square to read, of real images too; 28 for the published MNIST-M.
         real: labelled real images; adds the Fréchet distance on judge features and its floor.
         out: folder for summary.json and the confusion matrix.
         steering: of a model of scenes; none where left out.
     """
     if spec is not None:
+        refuse("--spec is for pictures of scenes, read whole", split=split, crop=crop, real=real)
         scene_scoring.score_scenes(images, spec, judge, seeds, out, steering)
     elif steering != UNSTEERED:
         raise UserError(
             "--steer is for drawing the sets of objects of a list; name it with --spec."
         )
     else:
-        running.score(images, judge or PRETRAINED + DEFAULT_JUDGE, split, crop, real, out)
+        running.score(images, judge or PRETRAINED + DEFAULT_JUDGE, split or "test", crop, real, out)
 
 
 def evaluate(generated: Positional[Data], settings: Evaluated, out: Path | None = None) -> None:

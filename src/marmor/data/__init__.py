@@ -37,7 +37,7 @@ from marmor.data.scenes import (
     write_scenes,
 )
 from marmor.data.splits import MissingSplitError
-from marmor.data.squares import Fit, MixedSizesError
+from marmor.data.squares import SQUASHED, Fit, MixedSizesError
 from marmor.data.writers import write, write_splits
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "EMBEDDED",
     "REMARK",
     "SHOWS",
+    "SQUASHED",
     "Captioned",
     "Fit",
     "ImageSet",

@@ -44,7 +44,8 @@ class Fit:
         if images.shape[2:] == (size, size):
             return images
         block = max(1, VALUES_AT_ONCE // images[0].numel())
-        return torch.cat([self._resize(part, size) for part in images.split(block)])
+        resized = (self.resize(part.float(), size) for part in images.split(block))
+        return torch.cat([part.round().clamp(0, 255).to(torch.uint8) for part in resized])
 
     def note(self, sizes: set[tuple[int, int]], size: int) -> str:
         """The sentence that says what was done to images of these (H, W)."""
@@ -52,10 +53,10 @@ class Fit:
         done = "Centre-cropped to squares and resized" if self.crop else "Squashed, whole,"
         return f"{done} from {origin} to {size}×{size}."
 
-    def _resize(self, images: Tensor, size: int) -> Tensor:
+    def resize(self, images: Tensor, size: int) -> Tensor:
+        """Floats (N, C, H, W) → (N, C, size, size), all of each image; gradients pass."""
         mode = "bicubic" if self.bicubic else "bilinear"
-        resized = F.interpolate(images.float(), size=(size, size), mode=mode, antialias=True)
-        return resized.round().clamp(0, 255).to(torch.uint8)
+        return F.interpolate(images, size=(size, size), mode=mode, antialias=True)
 
 
 CROPPED = Fit()

@@ -16,7 +16,7 @@ from marmor.metrics.leaks import Leaks, leaks, located, photo_leak
 from marmor.metrics.manifold import Manifold, manifold
 from marmor.metrics.means import Mean, mean, mean_within
 from marmor.metrics.neighbours import Neighbours, nearest
-from marmor.metrics.objects import ObjectScores, all_shown, object_scores
+from marmor.metrics.objects import ObjectScores, all_shown, object_answers, object_scores
 from marmor.metrics.ranking import ranks, top
 from marmor.metrics.statistics import Gaussian, gaussian
 
@@ -53,6 +53,7 @@ __all__ = [
     "mean",
     "mean_within",
     "nearest",
+    "object_answers",
     "object_scores",
     "photo_leak",
     "ranks",

@@ -15,15 +15,16 @@ class Mean(NamedTuple):
     count: int
 
 
-def mean(values: Sequence[float]) -> Mean:
+def mean(values: Sequence[float], among: int = 1) -> Mean:
     """The mean and Student's 95 % interval; of one run the interval is unbounded.
 
+    ``among``: how many intervals are to hold all together, with 95 %; each is widened for it (Bonferroni).
     Raises ValueError for no values.
     """
-    return mean_within([values])
+    return mean_within([values], among)
 
 
-def mean_within(groups: Sequence[Sequence[float]]) -> Mean:
+def mean_within(groups: Sequence[Sequence[float]], among: int = 1) -> Mean:
     """The mean of all values, with the interval that it has where the groups stay as they are.
 
     Only what differs inside groups counts, by its pooled variance: Student's with N − G degrees of freedom
@@ -42,5 +43,5 @@ def mean_within(groups: Sequence[Sequence[float]]) -> Mean:
     squares = math.fsum(
         (value - statistics.fmean(group)) ** 2 for group in groups for value in group
     )
-    reach = float(student.ppf(0.975, free)) * math.sqrt(squares / free / count)
+    reach = float(student.ppf(1 - 0.025 / among, free)) * math.sqrt(squares / free / count)
     return Mean(centre, centre - reach, centre + reach, count)

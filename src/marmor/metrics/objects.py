@@ -6,23 +6,34 @@ import torch
 from torch import Tensor
 
 from marmor.metrics.agreement import Share, share
+from marmor.metrics.means import Mean, mean
 
 SHOWN = 0.5
 """The probability from which on an object counts as shown."""
 
 
 class ObjectScores(NamedTuple):
-    """Of N pictures, with 95 % intervals as if objects (``found``) and pictures (``exact``) were independent.
+    """Of N pictures, with 95 % intervals as if objects (``found``) and pictures were independent.
 
     Where they are not, as objects of one picture, intervals over several draws are wider and to be preferred.
     ``found``: of all objects asked for, those among the k surest of a picture that k were asked for (the
     course's score). ``exact``: of all pictures, those that show what was asked for and nothing else.
-    ``extra``: how many objects that nobody asked for a picture shows.
+    ``extra``: how many objects that nobody asked for a picture shows, of one picture without bounds.
     """
 
     found: Share
     exact: Share
-    extra: float
+    extra: Mean
+
+
+class ObjectAnswers(NamedTuple):
+    """Yes or no, of each of K objects in each of N pictures: shares answered right, with 95 % intervals.
+
+    Intervals are those of independent answers. ``overall``: of all N · K; ``each``: of the N of an object.
+    """
+
+    overall: Share
+    each: list[Share]
 
 
 def all_shown(probabilities: Tensor) -> Tensor:
@@ -35,11 +46,7 @@ def object_scores(probabilities: Tensor, asked: Tensor) -> ObjectScores:
 
     Raises ValueError for other shapes and for a picture that nothing was asked for.
     """
-    if probabilities.shape != asked.shape or asked.ndim != 2 or asked.dtype != torch.bool:
-        raise ValueError(
-            f"probabilities {tuple(probabilities.shape)} and asked {asked.dtype} "
-            f"{tuple(asked.shape)} must be of one shape (N, K), asked torch.bool"
-        )
+    _check(probabilities, asked)
     counts = asked.sum(1)
     if not len(asked) or not counts.all():
         raise ValueError("there must be pictures, each asked for one object or more")
@@ -49,5 +56,24 @@ def object_scores(probabilities: Tensor, asked: Tensor) -> ObjectScores:
     return ObjectScores(
         found=share(int(hits.sum()), int(counts.sum())),
         exact=share(int((shown == asked).all(1).sum()), len(asked)),
-        extra=(shown & ~asked).sum().item() / len(asked),
+        extra=mean((shown & ~asked).sum(1).tolist()),
     )
+
+
+def object_answers(probabilities: Tensor, shown: Tensor) -> ObjectAnswers:
+    """From a judge's probabilities (N, K) in [0, 1] and what pictures show, bool (N, K).
+
+    Raises ValueError for other shapes.
+    """
+    _check(probabilities, shown)
+    right = (probabilities >= SHOWN) == shown
+    each = [share(hits, len(right)) for hits in right.sum(0).tolist()]
+    return ObjectAnswers(share(int(right.sum()), right.numel()), each)
+
+
+def _check(probabilities: Tensor, asked: Tensor) -> None:
+    if probabilities.shape != asked.shape or asked.ndim != 2 or asked.dtype != torch.bool:
+        raise ValueError(
+            f"probabilities {tuple(probabilities.shape)} and asked {asked.dtype} "
+            f"{tuple(asked.shape)} must be of one shape (N, K), asked torch.bool"
+        )

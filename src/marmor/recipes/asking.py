@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from marmor.base.conditions import ObjectSet
-from marmor.base.errors import UserError, unknown_name
+from marmor.base.errors import UserError, refuse, unknown_name
 from marmor.data import CLASS, DOMAIN, SHOWS, places, read_requests
 from marmor.recipes.generators import Generator
 
+PER_CLASS = 100
+"""Images of each class, where nobody says how many."""
 UNNAMED = "image"
 """What images are called that were drawn by a model without classes."""
 
@@ -97,25 +99,33 @@ def ask_scenes(generator: Generator, requests: Sequence[Sequence[int]]) -> list[
 
     Raises UserError where a request is for more objects than a training picture shows.
     """
+    return [
+        _ask_scene(generator, number, request, f"picture {number}")
+        for number, request in enumerate(requests)
+    ]
+
+
+def _ask_scene(generator: Generator, number: int, request: Sequence[int], where: str) -> Ask:
     kind = generator.kinds[SHOWS]
     assert isinstance(kind, ObjectSet)
-    asks: list[Ask] = []
-    for number, request in enumerate(requests):
-        if kind.most is not None and len(request) > kind.most:
-            raise UserError(
-                f"picture {number} asks for {len(request)} objects; {generator.origin} was trained on "
-                f"pictures of {kind.most} at most, and has never learned to draw more."
-            )
-        shown = torch.zeros(kind.size, dtype=torch.bool)
-        shown[list(request)] = True
-        stream = ("scene", number)
-        asks.append(Ask("scenes", number + 1, {SHOWS: shown}, stream, f"{number}.png"))
-    return asks
+    check_most(request, kind.most, where, generator.origin)
+    shown = torch.zeros(kind.size, dtype=torch.bool)
+    shown[list(request)] = True
+    return Ask("scenes", number + 1, {SHOWS: shown}, ("scene", number), f"{number}.png")
+
+
+def check_most(request: Sequence[int], most: int | None, where: str, trained: str) -> None:
+    """UserError for more objects than the pictures show that a model, ``trained``, learned from."""
+    if most is not None and len(request) > most:
+        raise UserError(
+            f"{where} asks for {len(request)} objects; {trained} was trained on pictures of {most} at most, "
+            "and has never learned to draw more."
+        )
 
 
 def asked(
     generator: Generator,
-    each: int,
+    per_class: int | None = None,
     classes: str = "",
     domain: str = "",
     spec: Path | None = None,
@@ -123,8 +133,8 @@ def asked(
 ) -> list[Ask]:
     """What a person asks for with --classes and --domain, comma-separated names, or with --spec, a list.
 
-    ``each`` images of each class, or ``count`` in all; one of each entry of a list. Raises UserError where
-    the model knows no such thing.
+    ``per_class`` images of each class, PER_CLASS where nothing is said, or ``count`` in all; one of each
+    entry of a list. Raises UserError where the model knows no such thing, and for wishes that contradict.
     """
     knows_sets = SHOWS in generator.vocabulary
     if spec is not None and not knows_sets:
@@ -135,25 +145,44 @@ def asked(
             '[["red cube"], ["blue sphere", "cyan cylinder"]].'
         )
     if spec is not None:
-        if count is not None:
-            raise UserError("--spec says how many pictures there are; leave --count out.")
+        refuse("--spec says how many pictures there are", count=count, per_class=per_class)
+        refuse("--spec says what pictures show", classes=classes, domain=domain)
         return ask_scenes(generator, read_requests(spec, generator.vocabulary[SHOWS]))
     if domain and DOMAIN not in generator.vocabulary:
         raise UserError(f"{generator.origin} draws one domain only; leave --domain out.")
     others = {DOMAIN: _listed(domain)} if domain else {}
     named = _listed(classes) if classes else None
     if count is not None:
+        refuse("--count says how many images there are", per_class=per_class)
         return ask_in_all(generator, count, named, others)
-    return ask_classes(generator, each, named, others)
+    return ask_classes(generator, PER_CLASS if per_class is None else per_class, named, others)
+
+
+def ask_one(generator: Generator, class_name: str, domain: str, objects: str) -> Ask:
+    """One image of a class and a domain, the first of each where none is named, or of named objects.
+
+    Raises UserError where the model knows no such thing, and for several classes or domains.
+    """
+    if SHOWS in generator.vocabulary:
+        refuse(f"{generator.origin} draws sets of objects", **{"class": class_name}, domain=domain)
+        return ask_objects(generator, objects)
+    refuse(f"{generator.origin} draws no sets of objects", objects=objects)
+    for flag, text in (("class", class_name), ("domain", domain)):
+        if "," in text:
+            raise UserError(f"--{flag} {text!r} names several, and one image is shown; name one.")
+    return asked(generator, 1, class_name, domain)[0]
 
 
 def ask_objects(generator: Generator, objects: str) -> Ask:
-    """One picture of comma-separated objects; UserError where the model does not know them."""
-    if SHOWS not in generator.vocabulary:
-        raise UserError(f"{generator.origin} draws no sets of objects; leave --objects out.")
+    """One picture of comma-separated objects; UserError where none is named or one is unknown."""
+    if not objects:
+        raise UserError(
+            f"{generator.origin} draws sets of objects; name them with --objects, such as "
+            '"red cube, blue sphere".'
+        )
     names = [name.strip() for name in objects.split(",")]
-    [ask] = ask_scenes(generator, [places(names, generator.vocabulary[SHOWS], "--objects")])
-    return ask
+    request = places(names, generator.vocabulary[SHOWS], "--objects")
+    return _ask_scene(generator, 0, request, "--objects")
 
 
 def names_of(generator: Generator) -> tuple[str, ...]:

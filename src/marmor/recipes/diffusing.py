@@ -45,8 +45,9 @@ class DiffusionSettings:
         images: budget in images seen.
         epochs: budget in passes over the data.
         seed: everything random follows from it.
-        network: uvit (the default), unet (diffusers can load it), report-unet (of the report on i-CLEVR), or
-            context-unet (the published recipe, for classes).
+        network: uvit (the default), unet (diffusers can load it), report-unet (of the report on i-CLEVR),
+            context-unet (the published recipe, for classes), or what studies compare uvit with:
+            uvit-summed-0, -1 or -2, uvit-velocity, uvit-image, uvit-noise.
         batch: images a step; the network's own choice when left out.
         size: side to crop and resize images to; their own when left out.
         precision: auto is bf16 where the processor has it.
@@ -127,8 +128,17 @@ def check_settings(settings: DiffusionSettings) -> None:
     _ = settings.budget  # raises for two budgets
 
 
+def check_buildable(settings: DiffusionSettings, data: ImageSet) -> None:
+    """Raises UserError where the network cannot be built for such images and labels."""
+    DESIGNS[settings.network].build((data.channels, *data.size), kinds_of(data))
+
+
 def begin(recipe: str, settings: DiffusionSettings, data: ImageSet) -> RunFolder:
-    """A new run folder; says what is going to be trained on what."""
+    """A new run folder; says what is going to be trained on what.
+
+    Raises UserError before there is a folder where the network cannot be built for such images.
+    """
+    check_buildable(settings, data)
     for note in data.notes:
         console.print(f"note: {note}")
     run = RunFolder.create_once(settings.run, recipe, config_of(settings, data))

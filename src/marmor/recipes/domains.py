@@ -1,12 +1,12 @@
 """Training of one model of digits from several places (S2): `marmor train digits-two-domains`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from marmor.base.errors import UserError
-from marmor.base.progress import console
 from marmor.data import CLASS, DOMAIN, ImageSet, join_domains
 from marmor.recipes.asking import place_of
 from marmor.recipes.diffusing import check_settings
@@ -42,16 +42,22 @@ def train(settings: DomainsSettings) -> RunFolder:
 
 def resume(run: RunFolder) -> None:
     """Goes on with an interrupted run to the end of its budget."""
+    settings = settings_of(run)
+    resume_judged(run, settings, load_domains(settings))
+
+
+def settings_of(run: RunFolder) -> DomainsSettings:
+    """What a run was told."""
     asked = run.config["settings"]["asked"]
     lists = {name: tuple(asked[name]) for name in ("data", "hold_out")}
-    settings = DomainsSettings(**{**asked, **lists, "run": run.path})
-    resume_judged(run, settings, load_domains(settings))
+    return DomainsSettings(**{**asked, **lists, "run": run.path})
 
 
 def load_domains(settings: DomainsSettings) -> ImageSet:
     """All domains at one size as one set, without the combinations held out.
 
-    Raises UserError for one domain only, two of one name, and what cannot be held out.
+    Raises UserError for one domain only, two of one name, names that no folder can have, and what cannot be
+    held out.
     """
     named = [named_spec(spec) for spec in settings.data]
     names = [name for name, _ in named]
@@ -60,6 +66,8 @@ def load_domains(settings: DomainsSettings) -> ImageSet:
             f"--data names {', '.join(names) or 'nothing'}: two sets or more are needed, under different "
             "names; NAME=PATH names one."
         )
+    for name in names:
+        _check_name(name)
     sets = {name: load_images(spec, settings.size) for name, spec in named}
     side = min(min(images.size) for images in sets.values())
     sets = {name: images.resized(side) for name, images in sets.items()}
@@ -69,6 +77,7 @@ def load_domains(settings: DomainsSettings) -> ImageSet:
 def _without(data: ImageSet, combinations: tuple[str, ...]) -> ImageSet:
     """All images but those of a domain's class, ``DOMAIN/CLASS``."""
     kept = torch.ones(len(data), dtype=torch.bool)
+    notes = list(data.notes)
     for text in combinations:
         domain, slash, name = text.partition("/")
         if not slash:
@@ -77,6 +86,28 @@ def _without(data: ImageSet, combinations: tuple[str, ...]) -> ImageSet:
         held = (data.labels[DOMAIN] == place_of(DOMAIN, domain, domains)) & (
             data.labels[CLASS] == place_of(CLASS, name, classes)
         )
-        console.print(f"held out: {int(held.sum()):,} images of {text}")
+        notes.append(f"{int(held.sum()):,} images of {text} held out.")
         kept &= ~held
-    return data if kept.all() else data.take(kept.nonzero().flatten())
+    _check_left(data, kept)
+    return replace(data.take(kept.nonzero().flatten()), notes=tuple(notes))
+
+
+def _check_left(data: ImageSet, kept: Tensor) -> None:
+    """UserError where no image is kept of a domain or of a class, of which nothing could be learned."""
+    for column in (DOMAIN, CLASS):
+        names = data.vocabulary[column]
+        counts = data.labels[column][kept].bincount(minlength=len(names)).tolist()
+        if 0 in counts:
+            raise UserError(
+                f"--hold-out leaves no image of the {column} {names[counts.index(0)]!r} to train on; "
+                "hold out less of it."
+            )
+
+
+def _check_name(name: str) -> None:
+    """UserError for the name of a domain that is no name of a folder, or that no list can hold."""
+    if name in ("", ".", "..") or any(sign in name for sign in ",/\\"):
+        raise UserError(
+            f"--data names a domain {name!r}, but its images lie in a folder of that name and commas part "
+            "names; give it another one with NAME=PATH."
+        )

@@ -1,5 +1,6 @@
 """Drawing images from a generator: per-image noise, batches of what is asked together, threads by batch."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -42,23 +43,38 @@ def draw(
     depend on what else is asked. Each batch runs on one thread, so the result does not depend on
     the number of cores either.
     """
-    jobs = [
+    [drawn] = draw_over(generator, asks, [seed], precision, batch, watch)
+    return drawn
+
+
+def draw_over(
+    generator: Generator,
+    asks: Sequence[Ask],
+    seeds: Sequence[int],
+    precision: Precision = "auto",
+    batch: int = 50,
+    watch: Callable[[float], object] = lambda share: None,
+) -> list[list[Drawn]]:
+    """The same images from each seed as ``draw`` draws; the cores share the batches of all seeds."""
+    batches = [
         together[first : first + batch]
         for together in (list(group) for _, group in groupby(asks, lambda ask: ask.group))
         for first in range(0, len(together), batch)
     ]
 
-    def finish(job: Sequence[Ask]) -> list[Drawn]:
-        streams = [torch_stream(seed, *ask.stream) for ask in job]
+    def finish(job: tuple[int, Sequence[Ask]]) -> list[Drawn]:
+        seed, asked = job
+        streams = [torch_stream(seed, *ask.stream) for ask in asked]
         noise = [torch.randn(generator.noise_shape, generator=stream) for stream in streams]
-        said = [ask.said for ask in job]
+        said = [ask.said for ask in asked]
         x = generator.finish(torch.stack(noise), said, streams, precision)
         pixels = to_bytes(x, generator.black).cpu()
-        return [Drawn(ask, image) for ask, image in zip(job, pixels, strict=True)]
+        return [Drawn(ask, image) for ask, image in zip(asked, pixels, strict=True)]
 
     threads = None if generator.device.type == "cpu" else 1
-    finished = on_cores(finish, jobs, watch, threads)
-    return [drawn for part in finished for drawn in part]
+    jobs = list(itertools.product(seeds, batches))
+    finished = iter(on_cores(finish, jobs, watch, threads))
+    return [[drawn for _ in batches for drawn in next(finished)] for _ in seeds]
 
 
 def as_images(drawn: list[Drawn], generator: Generator) -> ImageSet:

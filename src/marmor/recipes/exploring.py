@@ -12,7 +12,7 @@ from marmor.base.errors import UserError, unknown_name
 from marmor.base.pixels import to_bytes
 from marmor.base.progress import progress_bar
 from marmor.base.seeds import torch_stream
-from marmor.data import Noises, read_noise, read_noises
+from marmor.data import CLASS, Noises, read_noise, read_noises
 from marmor.diffusion import lerp, slerp
 from marmor.figures import grid, stack, strip
 from marmor.recipes.asking import said_class
@@ -84,6 +84,7 @@ def eta_grid(
     precision: Precision = "auto",
 ) -> Image.Image:
     """DDIM from the same noises with more and more fresh noise: a row for each eta."""
+    check_classes(generator)
     rows: list[Tensor] = []
     with progress_bar("sampling") as bar:
         for done, eta in enumerate(etas):
@@ -111,6 +112,7 @@ def interpolation(
     The norms explain the pictures: independent noises are nearly perpendicular, so the straight way loses
     norm in the middle, and what is no longer as long as noise the network does not take for noise.
     """
+    check_classes(generator)
     still = generator.still(steps)
     if ends[0].shape != ends[1].shape:
         raise UserError(
@@ -132,6 +134,15 @@ def interpolation(
             strips.append(strip(pixels, captions, scale=scale_of(x)))
             bar((done + 1) / len(ways))
     return stack(strips)
+
+
+def check_classes(generator: Generator) -> None:
+    """UserError for a model that is asked for more than a class, which these pictures would leave unsaid."""
+    if others := [name for name in generator.vocabulary if name != CLASS]:
+        raise UserError(
+            f"{generator.origin} is also asked for {' and '.join(others)}, and these pictures are for models "
+            "of classes or of nothing; name such a model."
+        )
 
 
 def check_ways(text: str) -> list[str]:

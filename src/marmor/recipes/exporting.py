@@ -10,7 +10,9 @@ from marmor.base.files import write_json
 from marmor.recipes.designs import Drawing
 from marmor.recipes.folders import DRAWING_RECIPES, WEIGHTS_FILE
 from marmor.recipes.gan_faces import RECIPE as GAN_RECIPE
+from marmor.recipes.judge import RECIPE as DIGIT_JUDGE_RECIPE
 from marmor.recipes.latents import DRAWS
+from marmor.recipes.object_judging import JUDGE_RECIPE
 from marmor.recipes.wishes import Wishes, changed
 from marmor.training import RunFolder, save_weights
 
@@ -24,7 +26,7 @@ def export(path: Path, out: Path, note: str = "", guidance: float | None = None)
     has no checkpoint, or guidance is given for a run that knows none.
     """
     changed(Drawing(), Wishes(guidance=guidance))  # refuses what cannot be drawn with
-    run = RunFolder.open(path, *DRAWING_RECIPES, "judge")
+    run = RunFolder.open(path, *DRAWING_RECIPES, DIGIT_JUDGE_RECIPE, JUDGE_RECIPE)
     guided = run.recipe in DRAWING_RECIPES and run.recipe != GAN_RECIPE
     if guidance is not None and not guided:
         raise UserError(

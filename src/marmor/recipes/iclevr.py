@@ -43,16 +43,21 @@ class ScenesSettings(DiffusionSettings):
 
 def train(settings: ScenesSettings) -> RunFolder:
     """Trains a model into a new run folder; Ctrl-C saves, `marmor resume` goes on."""
-    check_settings(settings)
-    if settings.size < SMALLEST_SIDE or settings.size % PIXELS_PER_TOKEN:
-        raise UserError(
-            f"--size must be a multiple of {PIXELS_PER_TOKEN} from {SMALLEST_SIDE} on, not {settings.size}."
-        )
+    check(settings)
     data = load(settings)
     judge = find_object_judge(settings.judge, data.vocabulary[SHOWS])
     run = begin(RECIPE, settings, data)
     fit_model(run, settings, data, _probe(settings, data, judge))
     return run
+
+
+def check(settings: ScenesSettings) -> None:
+    """Raises UserError for what no data could make possible."""
+    check_settings(settings)
+    if settings.size < SMALLEST_SIDE or settings.size % PIXELS_PER_TOKEN:
+        raise UserError(
+            f"--size must be a multiple of {PIXELS_PER_TOKEN} from {SMALLEST_SIDE} on, not {settings.size}."
+        )
 
 
 def resume(run: RunFolder) -> None:

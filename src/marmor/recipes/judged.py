@@ -14,7 +14,7 @@ from marmor.recipes.diffusing import DiffusionSettings, begin, fit_model
 from marmor.recipes.drawing import as_images, draw
 from marmor.recipes.generators import EVERYWHERE, Generator
 from marmor.recipes.models import LoadedJudge, find_judges
-from marmor.recipes.scoring import accuracy, check_judge, judge_images
+from marmor.recipes.scoring import accuracy, check_judge, judge_images, mean_accuracy
 from marmor.recipes.training_images import check_same_images
 from marmor.training import Probe, RunFolder
 
@@ -40,7 +40,7 @@ def train_judged(recipe: str, settings: JudgedSettings, data: ImageSet) -> RunFo
     """Trains a model into a new run folder; UserError for a judge that cannot read the images."""
     judges = find_judges(settings.judge, data.vocabulary)
     for judge in judges.values():
-        check_judge(judge, data)
+        check_judge(judge, data.class_names, data.channels)
     run = begin(recipe, settings, data)
     fit_model(run, settings, data, _probe(settings.network, data, judges, settings.seed))
     return run
@@ -58,7 +58,7 @@ def _probe(
 ) -> Probe | None:
     """Judges a few guided images of the averaged model, of each domain; None where there is no judge.
 
-    ``judge.accuracy`` is the mean over the domains that have a judge.
+    ``judge.accuracy`` is the mean over the domains, left out where one of them has no judge.
     """
     if not judges:
         return None
@@ -71,9 +71,10 @@ def _probe(
         found = {
             domain: _read_right(generator, domain, judge, seed) for domain, judge in judges.items()
         }
-        apart = {f"judge.accuracy.{domain}": share for domain, share in found.items()}
-        mean = {"judge.accuracy": sum(found.values()) / len(found)}
-        return mean if EVERYWHERE in found else mean | apart
+        figures = mean_accuracy(found, generator.domains)
+        if EVERYWHERE in found:
+            return figures
+        return figures | {f"judge.accuracy.{domain}": share for domain, share in found.items()}
 
     return probe
 

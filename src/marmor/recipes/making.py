@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from marmor.base.errors import UserError
+from marmor.base.errors import refuse
 from marmor.base.progress import console, progress_bar
 from marmor.data import (
     draw_lists,
@@ -19,6 +19,9 @@ from marmor.data import (
     write_splits,
 )
 from marmor.data.scenes import OBJECTS
+
+SCENES = 6003
+"""Scenes of i-CLEVR, with three pictures each."""
 
 
 def mnist_m(
@@ -62,18 +65,18 @@ def house_numbers(count: int, test: int, seed: int, out: Path) -> None:
 
 
 def scenes(
-    count: int, spec: Path | None, shapes: str | None, side: int, seed: int, out: Path
+    count: int | None, spec: Path | None, shapes: str | None, side: int, seed: int, out: Path
 ) -> None:
     """Renders scenes of coloured solids in i-CLEVR's layout, of its lists or of drawn ones.
 
-    Raises UserError also for unknown shapes, and shapes beside lists, which say what they show.
+    Raises UserError also for unknown shapes, and a count or shapes beside lists, which say what is drawn.
     """
     if spec is None:
-        lists = draw_lists(count, seed, OBJECTS if shapes is None else objects_of(shapes))
-    elif shapes is None:
-        lists = read_lists(spec)
+        objects = OBJECTS if shapes is None else objects_of(shapes)
+        lists = draw_lists(SCENES if count is None else count, seed, objects)
     else:
-        raise UserError(f"the lists of {spec} say what is drawn; leave --shapes out.")
+        refuse(f"the lists of {spec} say what is drawn", shapes=shapes, count=count)
+        lists = read_lists(spec)
     with progress_bar("rendering") as bar:
         write_scenes(lists, out, seed, side, bar)
     asked = ", ".join(

@@ -1,6 +1,7 @@
 """Judges of scenes: loading them, and what they say of pictures that were asked to show objects."""
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,8 @@ from torch import Tensor
 
 from marmor.base.errors import UserError
 from marmor.base.pixels import to_unit
-from marmor.data import SHOWS, ImageSet
-from marmor.metrics import ObjectScores, object_scores
+from marmor.data import SHOWS, SQUASHED, ImageSet
+from marmor.metrics import Mean, ObjectScores, object_scores
 from marmor.networks.checkpoints import fingerprint, load_into, load_state
 from marmor.networks.object_judges import NETWORKS, ObjectJudge, from_course_checkpoint
 from marmor.recipes.folders import PRETRAINED, open_folder, pretrained
@@ -21,6 +22,8 @@ from marmor.recipes.scoring import with_interval
 JUDGE_RECIPE = "scene-judge"
 SHIPPED = "scene-judge"
 READ_BATCH = 250
+COURSE_SIDE = 64
+"""Side of the pictures that the course's checkpoint was trained on."""
 STEERED = "steered by the judge"
 """How remarks on steered images begin."""
 
@@ -33,11 +36,28 @@ class LoadedObjectJudge:
         judge: in evaluation mode.
         objects: what its places stand for; None for the course's checkpoint, which does not say it.
         origin: where it comes from, as a person wrote it.
+        side: of the pictures it was trained on, to which others are squashed.
     """
 
     judge: ObjectJudge
     objects: tuple[str, ...] | None
     origin: str
+    side: int
+
+    @property
+    def network(self) -> str:
+        """The name of its network, as `marmor train scene-judge --network` has it."""
+        kind = type(self.judge)
+        return next((name for name, known in NETWORKS.items() if known is kind), kind.__name__)
+
+    @property
+    def title(self) -> str:
+        """Who reads, for tables: where it comes from, its network, and at which side it reads."""
+        return f"{self.origin} ({self.network}, {self.side}×{self.side})"
+
+    def facts(self) -> dict[str, Any]:
+        """Who reads, by the names that summary.json gives it."""
+        return {"judge": self.origin, "judge.network": self.network, "judge.side": self.side}
 
     def check(self, objects: Sequence[str]) -> None:
         """Raises UserError where it does not know the objects that pictures are asked to show.
@@ -61,10 +81,22 @@ class LoadedObjectJudge:
         self.check(objects)
         return [(self.objects or objects).index(name) for name in objects]
 
-    def read(self, images: Tensor, objects: Sequence[str]) -> Tensor:
-        """Probabilities (N, K) of the objects, in their order, for uint8 images (N, 3, H, W)."""
+    def prepare(self, images: ImageSet) -> ImageSet:
+        """The pictures in colour, squashed to the side that the judge reads; notes say what was done."""
+        if images.channels == 1:
+            images = images.colour()
+        return images.resized(self.side, SQUASHED)
+
+    def read(self, images: ImageSet, objects: Sequence[str]) -> Tensor:
+        """Probabilities (N, K) of the objects, in their order, for pictures of any size."""
         places = self.places(objects)
-        return read_objects_of(self.judge, images)[:, places]
+        return read_objects_of(self.judge, self.prepare(images).images)[:, places]
+
+    def logits(self, x: Tensor, objects: Sequence[str]) -> Tensor:
+        """(B, K) of the objects, in their order, for colour images (B, 3, H, W) in [-1, 1] of any size."""
+        if x.shape[2:] != (self.side, self.side):
+            x = SQUASHED.resize(x, self.side)
+        return self.judge.logits(x)[:, self.places(objects)]
 
     @property
     def fingerprint(self) -> str:
@@ -76,11 +108,12 @@ def load_object_judge(spec: str) -> LoadedObjectJudge:
     """A run of `marmor train scene-judge`, `pretrained:NAME`, or the course's checkpoint file."""
     folder = open_folder(spec, JUDGE_RECIPE)
     if folder is None:
-        return LoadedObjectJudge(from_course_checkpoint(load_state(Path(spec)), spec), None, spec)
+        course = from_course_checkpoint(load_state(Path(spec)), spec)
+        return LoadedObjectJudge(course, None, spec, COURSE_SIDE)
     model = folder.settings["model"]
     judge = NETWORKS[model["network"]](len(model["objects"]))
     load_into(judge, folder.weights, spec)
-    return LoadedObjectJudge(judge.eval(), tuple(model["objects"]), spec)
+    return LoadedObjectJudge(judge.eval(), tuple(model["objects"]), spec, model["side"])
 
 
 def find_object_judge(spec: str | None, objects: Sequence[str]) -> LoadedObjectJudge | None:
@@ -122,7 +155,7 @@ def scores_of(judge: LoadedObjectJudge, images: ImageSet) -> ObjectScores:
     Raises UserError where the judge itself steered them.
     """
     check_apart(judge, images.notes)
-    probabilities = judge.read(images.images, images.vocabulary[SHOWS])
+    probabilities = judge.read(images, images.vocabulary[SHOWS])
     return object_scores(probabilities, images.labels[SHOWS])
 
 
@@ -131,8 +164,13 @@ def figures_of(scores: ObjectScores) -> dict[str, Any]:
     return {
         **with_interval("objects.found", scores.found),
         **with_interval("objects.exact", scores.exact),
-        "objects.extra": scores.extra,
+        **_bounded("objects.extra", scores.extra),
     }
+
+
+def _bounded(name: str, found: Mean) -> dict[str, float]:
+    """A mean with its interval; of one picture, which has none, the mean alone."""
+    return with_interval(name, found) if math.isfinite(found.low) else {name: found.value}
 
 
 @torch.inference_mode()

@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from marmor.figures import Picture, Report, Section, Table, Text
-from marmor.metrics import Agreement
+from marmor.metrics import Agreement, Share
 from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.face_shares import FaceShares
 from marmor.recipes.folders import note_of
@@ -71,6 +71,17 @@ class Findings:
     scenes: Scenes | None = None
 
 
+def held_out(run: RunFolder, measured: Mapping[str, Measured]) -> dict[str, Share]:
+    """How often combinations are read as asked that a run never trained on, of those that a judge reads."""
+    shares: dict[str, Share] = {}
+    for combination in run.config["settings"]["asked"].get("hold_out", ()):
+        domain, _, name = combination.partition("/")
+        if (found := measured.get(domain)) is not None:
+            place = found.reader.class_names.index(name)
+            shares[combination] = found.agreement.per_class[place]
+    return shares
+
+
 def page(found: Findings) -> Report:
     """The page of a run."""
     what = "images on request" if found.generator.vocabulary else "images out of noise"
@@ -109,6 +120,10 @@ def _headline(found: Findings) -> list[tuple[str, str, str]]:
         for domain, measured in found.measured.items()
         for card in _judge_cards(domain, measured)
     ]
+    cards += [
+        _share_card(f"{name}, never trained on: read as asked", part)
+        for name, part in held_out(found.run, found.measured).items()
+    ]
     if found.scenes is not None:
         cards += scene_cards(found.scenes)
     if found.faces is not None:
@@ -123,15 +138,7 @@ def _headline(found: Findings) -> list[tuple[str, str, str]]:
 
 def _judge_cards(domain: str, measured: Measured) -> list[tuple[str, str, str]]:
     where = f"{domain}: " if domain else ""
-    overall = measured.agreement.overall
-    interval = f"95 % interval {100 * overall.low:.1f} to {100 * overall.high:.1f} %"
-    cards = [
-        (
-            f"{where}read as asked",
-            f"{100 * overall.value:.1f} %",
-            f"{interval}; {overall.count} images",
-        )
-    ]
+    cards = [_share_card(f"{where}read as asked", measured.agreement.overall)]
     unguided = percent(measured.unguided.overall)
     cards.append(
         (f"{where}without guidance", unguided.split(" (")[0], "how well the model itself fits")
@@ -141,6 +148,11 @@ def _judge_cards(domain: str, measured: Measured) -> list[tuple[str, str, str]]:
         note = f"on judge features; {distance.floor:.3f} for as many real training images"
         cards.append((f"{where}Fréchet distance", f"{distance.value:.3f}", note))
     return cards
+
+
+def _share_card(title: str, part: Share) -> tuple[str, str, str]:
+    interval = f"95 % interval {100 * part.low:.1f} to {100 * part.high:.1f} %"
+    return title, f"{100 * part.value:.1f} %", f"{interval}; {part.count} images"
 
 
 def _drawn_section(found: Findings) -> Section:
@@ -296,7 +308,7 @@ def _facts(found: Findings) -> dict[str, str | int | float]:
 
 def _who_reads(found: Findings) -> str:
     if found.scenes is not None and found.scenes.judge is not None:
-        return found.scenes.judge.origin
+        return found.scenes.judge.title
     return ", ".join(dict.fromkeys(it.reader.origin for it in found.measured.values())) or "none"
 
 

@@ -171,7 +171,7 @@ class Judging:
     def _present(self, entry: Entry, images: ImageSet) -> Tensor | None:
         if self.judge is None or not entry.objects:
             return None
-        return all_shown(self.judge.read(images.colour().images, entry.objects))
+        return all_shown(self.judge.read(images, entry.objects))
 
 
 def cut_out(image: Tensor, weights: Tensor, side: int) -> Tensor:

@@ -10,10 +10,14 @@ from marmor.base.errors import UserError
 from marmor.base.pixels import to_bytes
 from marmor.diffusion import Discrete
 from marmor.figures import grid, save_png, strip
-from marmor.recipes.asking import Ask
+from marmor.recipes.asking import Ask, asked
 from marmor.recipes.denoising import DiffusionGenerator, states
 from marmor.recipes.drawing import Drawn, draw_with_bar
 from marmor.recipes.generators import Generator
+
+COLUMNS = 10
+"""Images of each class in a grid, where nobody says how many."""
+SCENES_A_ROW = 8
 
 
 def class_grid(drawn: Sequence[Drawn], columns: int) -> Image.Image:
@@ -43,9 +47,23 @@ def process_strip(
 
 
 def grid_command(
-    generator: Generator, asks: Sequence[Ask], columns: int, seed: int, out: Path
+    generator: Generator,
+    columns: int | None,
+    domain: str,
+    spec: Path | None,
+    seed: int,
+    out: Path,
 ) -> Path:
-    """Draws what is asked for and saves it: a row for each group, or rows of ``columns`` of one group."""
+    """Draws what is asked for and saves it: a row for each group, or rows of ``columns`` of one group.
+
+    Raises UserError, before anything is drawn, for less than a column and what cannot be asked for.
+    """
+    if columns is None:
+        columns = COLUMNS if spec is None else SCENES_A_ROW
+    if columns < 1:
+        raise UserError(f"--columns must be at least 1, not {columns}.")
+    each = columns if generator.class_names else columns**2
+    asks = asked(generator, each if spec is None else None, domain=domain, spec=spec)
     drawn = draw_with_bar(generator, asks, seed, "auto")
     save_png(class_grid(drawn, columns), out)
     return out

@@ -13,8 +13,10 @@ from marmor.base.files import write_json, write_text
 from marmor.base.pixels import to_unit
 from marmor.base.progress import console
 from marmor.base.seeds import torch_stream
+from marmor.data import ImageSet
 from marmor.figures import Report, curves, pairs, save_png, write
 from marmor.metrics import can_detect, nearest
+from marmor.recipes import domains
 from marmor.recipes.drawing import Drawn
 from marmor.recipes.face_shares import RealFaces, real_faces
 from marmor.recipes.folders import FACE_RECIPES
@@ -28,6 +30,10 @@ BANK = 20_000
 
 PROBED = {"judge.accuracy": "% read right", "objects.found": "% of objects found"}
 """What milestones log, and how it is called in a picture."""
+
+
+Curve = tuple[list[float], list[float]]
+"""x and y of what is drawn over time."""
 
 
 def check_real(run: RunFolder, real: str | None) -> None:
@@ -50,7 +56,7 @@ def faces_to_compare(run: RunFolder, real: str | None, side: int) -> RealFaces |
 
 def neighbours_of(run: RunFolder, drawn: Sequence[Drawn]) -> tuple[Image.Image, int]:
     """Some samples beside the nearest in pixels of many training images, and of how many."""
-    data = images_of(run)
+    data = _trained_on(run)
     order = torch.randperm(len(data), generator=torch_stream(0, "neighbours"))[:BANK]
     bank = data.images[order]
     firsts = sorted(drawn, key=lambda item: item.ask.number)[
@@ -60,6 +66,13 @@ def neighbours_of(run: RunFolder, drawn: Sequence[Drawn]) -> tuple[Image.Image, 
     found = nearest(_flat(samples), _flat(bank), min(NEIGHBOURS, len(bank)))
     names = [item.ask.file.removesuffix(".png") for item in firsts]
     return pairs(samples, bank[found.indices], row_labels=names), len(bank)
+
+
+def _trained_on(run: RunFolder) -> ImageSet:
+    """The images that a run was trained on; of several domains without the combinations held out."""
+    if run.recipe == domains.RECIPE:
+        return domains.load_domains(domains.settings_of(run))
+    return images_of(run)
 
 
 def taken(run: RunFolder) -> dict[str, Any]:
@@ -85,12 +98,21 @@ def training_curves(run: RunFolder) -> dict[str, Image.Image]:
         series = {"loss": (minutes, [line["loss"] for line in history])}
         images["loss"] = curves(series, "minutes of training", "loss", "Loss", logy=True)
     for figure, words in PROBED.items():
-        probed = [line for line in history if figure in line]
-        if probed:
-            shares = [100 * line[figure] for line in probed]
-            series = {"accuracy": ([line["seconds"] / 60 for line in probed], shares)}
+        if series := _probed(history, figure):
             images["accuracy"] = curves(series, "minutes of training", words, "Accuracy")
     return images
+
+
+def _probed(history: Sequence[Mapping[str, Any]], figure: str) -> Mapping[str, Curve]:
+    """What judges said of a figure over minutes; of each domain apart where not every one has a judge."""
+    named = dict.fromkeys(name for line in history for name in line if name.startswith(figure))
+    series: dict[str, Curve] = {}
+    for name in [figure] if figure in named else named:
+        probed = [line for line in history if name in line]
+        shares = [100 * line[name] for line in probed]
+        label = name.removeprefix(f"{figure}.") if name != figure else "accuracy"
+        series[label] = ([line["seconds"] / 60 for line in probed], shares)
+    return series
 
 
 def clear(path: Path) -> None:

@@ -14,7 +14,7 @@ from marmor.data import DOMAIN, SHOWS
 from marmor.figures import bars, confusion
 from marmor.networks.summary import format_summary, summarise
 from marmor.recipes import gan_reporting, personal_reporting
-from marmor.recipes.asking import ask_classes
+from marmor.recipes.asking import PER_CLASS, ask_classes
 from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.drawing import Drawn, as_images, draw_with_bar, write_images
 from marmor.recipes.face_shares import FaceShares, face_shares
@@ -22,9 +22,9 @@ from marmor.recipes.folders import DRAWING_RECIPES
 from marmor.recipes.generators import EVERYWHERE
 from marmor.recipes.latents import LatentGenerator
 from marmor.recipes.models import LoadedJudge, find_judges, load_generator
-from marmor.recipes.page import Findings, Measured, of, page
+from marmor.recipes.page import Findings, Measured, held_out, of, page
 from marmor.recipes.personalized import RECIPES as PERSONAL
-from marmor.recipes.pictures import class_grid, process_strip
+from marmor.recipes.pictures import COLUMNS, class_grid, process_strip
 from marmor.recipes.publishing import (
     check_real,
     clear,
@@ -37,17 +37,16 @@ from marmor.recipes.publishing import (
 from marmor.recipes.scene_reporting import draw_lists_of
 from marmor.recipes.scoring import (
     accuracy,
+    check_judge,
     distance_figures,
     figures_of,
     judge_images,
+    mean_accuracy,
     real_features,
+    with_interval,
 )
 from marmor.recipes.training_images import specs_of
 from marmor.training import RunFolder
-
-PER_CLASS = 100
-"""Images of each class, or in all, where nobody says how many."""
-GRID_COLUMNS = 10
 
 
 def report(
@@ -91,6 +90,8 @@ def report(
     if judge is not None and not generator.class_names:
         raise UserError(f"{path} draws no classes, so no judge can read them; leave --judge out.")
     readers = find_judges(judge, generator.vocabulary)
+    for reader in readers.values():
+        check_judge(reader, generator.class_names, generator.image_shape[0])
     others = faces_to_compare(run, real, generator.image_shape[1])
     started = time.perf_counter()
     asks = ask_classes(generator, per_class)
@@ -192,9 +193,10 @@ def _figures(
     for domain, found in measured.items():
         prefix = f"{domain}." if domain else ""
         figures |= {prefix + name: value for name, value in _judged(found).items()}
-    if measured and EVERYWHERE not in measured:
-        shares = [found.agreement.overall.value for found in measured.values()]
-        figures["judge.accuracy"] = sum(shares) / len(shares)
+    shares = {domain: found.agreement.overall.value for domain, found in measured.items()}
+    figures |= mean_accuracy(shares, generator.domains)
+    for name, part in held_out(run, measured).items():
+        figures |= with_interval(f"held_out.{name}.accuracy", part)
     return figures
 
 
@@ -227,8 +229,8 @@ def _pictures(
     images: dict[str, Image.Image] = {}
     for domain in generator.domains:
         its = of_domain(drawn, generator, domain)
-        shown = [item for item in its if item.ask.number <= GRID_COLUMNS**2]
-        images[of("grid", domain)] = class_grid(shown, min(GRID_COLUMNS, each))
+        shown = [item for item in its if item.ask.number <= COLUMNS**2]
+        images[of("grid", domain)] = class_grid(shown, min(COLUMNS, each))
         images[of("process", domain)] = process_strip(generator, its[0].ask, seed)
     images |= training_curves(run)
     for domain, found in measured.items():
@@ -242,8 +244,8 @@ def _pictures(
 
 def _beside(spec: str, seed: int) -> Image.Image:
     other = load_generator(spec)
-    drawn = draw_with_bar(other, ask_classes(other, GRID_COLUMNS), seed, "auto")
-    return class_grid(drawn, GRID_COLUMNS)
+    drawn = draw_with_bar(other, ask_classes(other, COLUMNS), seed, "auto")
+    return class_grid(drawn, COLUMNS)
 
 
 def _model_summary(generator: DiffusionGenerator) -> str:

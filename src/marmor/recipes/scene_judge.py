@@ -14,10 +14,12 @@ from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import derive, torch_stream
 from marmor.data import SHOWS, ImageSet, epoch_order, read_scenes
 from marmor.data.augment import mirror_and_shift
-from marmor.data.scenes import SIDE, SMALLEST_SIDE
+from marmor.data.scenes import SIDE, SMALLEST_SIDE, scenes_of
+from marmor.metrics import object_answers, object_scores
 from marmor.networks.object_judges import NETWORKS, ObjectJudge
 from marmor.recipes.judge import JudgeTraining
-from marmor.recipes.object_judging import JUDGE_RECIPE, figures_of, load_object_judge, scores_of
+from marmor.recipes.object_judging import JUDGE_RECIPE, figures_of, load_object_judge
+from marmor.recipes.scoring import with_interval
 from marmor.recipes.training_images import check_same_images, facts_of
 from marmor.training import (
     Batch,
@@ -91,7 +93,7 @@ def train(settings: SceneJudgeSettings) -> RunFolder:
     """Trains a judge into a new run folder and tells how well it reads pictures held out."""
     _check(settings)
     data = _load(settings)
-    parts = _parted(data)
+    parts = _parted(data, scenes_of(settings.data))
     config = {
         "asked": {**asdict(settings), "data": str(settings.data), "run": str(settings.run)},
         "model": {"network": settings.network, "side": settings.size, "objects": _names(data)},
@@ -112,7 +114,7 @@ def resume(run: RunFolder) -> None:
     settings = SceneJudgeSettings(**{**asked, "data": Path(asked["data"]), "run": run.path})
     data = _load(settings)
     check_same_images(run, data)
-    _fit(run, settings, *_parted(data))
+    _fit(run, settings, *_parted(data, scenes_of(settings.data)))
 
 
 def _names(data: ImageSet) -> list[str]:
@@ -123,16 +125,15 @@ def _load(settings: SceneJudgeSettings) -> ImageSet:
     return read_scenes(settings.data, settings.size).colour()
 
 
-def _parted(data: ImageSet) -> tuple[ImageSet, ImageSet]:
+def _parted(data: ImageSet, scenes: list[list[str]]) -> tuple[ImageSet, ImageSet]:
     """(rest, held out): all pictures of the last tenth of the scenes, so that none grows across the cut."""
-    scenes = [Path(name).stem.rpartition("_")[0] or name for name in data.names]
-    order = list(dict.fromkeys(scenes))
-    held = set(order[len(order) - round(HELD_OUT * len(order)) :])
-    if not 0 < len(held) < len(order):
+    count = round(HELD_OUT * len(scenes))
+    if not count:
         raise UserError(
-            f"pictures of {len(order)} scenes are too few to hold a tenth of them out; give ten or more."
+            f"pictures of {len(scenes)} scenes are too few to hold a tenth of them out; give ten or more."
         )
-    last = torch.tensor([scene in held for scene in scenes])
+    held = {name for names in scenes[-count:] for name in names}
+    last = torch.tensor([name in held for name in data.names])
     return data.take((~last).nonzero().flatten()), data.take(last.nonzero().flatten())
 
 
@@ -147,10 +148,23 @@ def _fit(run: RunFolder, settings: SceneJudgeSettings, rest: ImageSet, held: Ima
             loop,
             lambda share, at: bar(share, f"loss {at['loss']:.3f}  exact {at['exact']:.3f}"),
         )
-    scores = scores_of(load_object_judge(str(run.path)), held)
-    write_json(run.path / "summary.json", figures_of(scores) | {"pictures": len(held)})
+    _tell(run, held)
+
+
+def _tell(run: RunFolder, held: ImageSet) -> None:
+    """Writes what the trained judge reads in pictures held out, and prints the most of it."""
+    judge = load_object_judge(str(run.path))
+    probabilities = judge.read(held, _names(held))
+    scores = object_scores(probabilities, held.labels[SHOWS])
+    answers = object_answers(probabilities, held.labels[SHOWS])
+    figures = figures_of(scores) | with_interval("objects.agreement", answers.overall)
+    for name, part in zip(_names(held), answers.each, strict=True):
+        figures |= with_interval(f"objects.agreement.{name}", part)
+    write_json(run.path / "summary.json", figures | judge.facts() | {"pictures": len(held)})
+    right = answers.overall
     console.print(
-        f"of {len(held):,} pictures held out: {100 * scores.found.value:.2f} % of objects found, "
+        f"of {len(held):,} pictures held out: {100 * right.value:.2f} % ({100 * right.low:.2f} to "
+        f"{100 * right.high:.2f}) of answers right, {100 * scores.found.value:.2f} % of objects found, "
         f"{100 * scores.exact.value:.2f} % of pictures exact → {run.path / 'summary.json'}"
     )
 

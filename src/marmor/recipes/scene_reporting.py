@@ -15,11 +15,10 @@ from marmor.recipes.asking import Ask, ask_objects, ask_scenes
 from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.drawing import Drawn, as_images, draw_with_bar
 from marmor.recipes.object_judging import LoadedObjectJudge, find_object_judge, scores_of
-from marmor.recipes.pictures import class_grid, process_strip
+from marmor.recipes.pictures import SCENES_A_ROW, class_grid, process_strip
 from marmor.recipes.scene_scoring import SEEDS, over_seeds, scores_over
 from marmor.training import RunFolder
 
-COLUMNS = 8
 FRAMES = 8
 STRIP = "red sphere, cyan cylinder, cyan cube"
 """What the strip shows, where the model knows it."""
@@ -66,6 +65,7 @@ def draw_lists_of(
         )
     drawn: dict[str, list[Drawn]] = {}
     figures: dict[str, Any] = {"sample.seconds": 0.0, "sample.images": 0}
+    figures |= judge.facts() if judge else {}
     for name, asked in requests.items():
         asks = ask_scenes(generator, asked)
         began = time.perf_counter()
@@ -77,7 +77,7 @@ def draw_lists_of(
             scores += scores_over(generator, asks, judge, range(seed + 1, seed + SEEDS))
             figures |= {f"{name}.{key}": value for key, value in over_seeds(scores).items()}
     ask, shown = _strip(generator, drawn)
-    images = {f"grid-{name}": class_grid(found, COLUMNS) for name, found in drawn.items()}
+    images = {f"grid-{name}": class_grid(found, SCENES_A_ROW) for name, found in drawn.items()}
     images["process"] = process_strip(
         generator, ask, seed, min(FRAMES, generator.drawing.steps + 1)
     )
@@ -103,7 +103,7 @@ def sections(found: Scenes, how: str) -> list[Section]:
         Picture(
             f"Drawn: {name}.json",
             "One picture for each entry of the list, in its order.",
-            f"Grid of generated scenes, {COLUMNS} a row.",
+            f"Grid of generated scenes, {SCENES_A_ROW} a row.",
             found.images[f"grid-{name}"],
         )
         for name in found.drawn
@@ -127,23 +127,24 @@ def _judged(found: Scenes) -> Section:
         )
         return Section("What a judge finds", lead)
     lead = (
-        f"The judge {found.judge.origin} says of each object whether it is there. Found: of the objects "
+        f"The judge {found.judge.title} says of each object whether it is there. Found: of the objects "
         "asked for, those among the k surest of a picture that k were asked for. Exact: pictures that show "
         "what was asked for and nothing else. A judge errs too."
     )
+    keys = ("found", "exact", "extra")
     rows = [
-        [
-            name,
-            *(
-                f"{found.figures[f'{name}.objects.{key}']:.4f}"
-                for key in ("found", "exact", "extra")
-            ),
-        ]
-        for name in found.drawn
+        [name, *(_cell(found, f"{name}.objects.{key}") for key in keys)] for name in found.drawn
     ]
     columns = ("list", "found", "exact", "objects nobody asked for, a picture")
-    caption = f"Means over {SEEDS} draws; intervals are in summary.json."
+    caption = (
+        f"Means over {SEEDS} draws of one trained network, with 95 % intervals over the draws."
+    )
     return Section("What a judge finds", lead, [Table("Scores", columns, rows, caption)])
+
+
+def _cell(found: Scenes, figure: str) -> str:
+    value, low, high = (found.figures[f"{figure}{end}"] for end in ("", ".low", ".high"))
+    return f"{value:.4f} ({low:.4f} to {high:.4f})"
 
 
 def _strip(generator: DiffusionGenerator, drawn: dict[str, list[Drawn]]) -> tuple[Ask, str]:

@@ -12,12 +12,12 @@ from torch import Tensor
 from marmor.base.errors import UserError
 from marmor.base.files import write_json
 from marmor.base.progress import console, progress_bar
-from marmor.data import SHOWS, ImageSet, read, read_requests
+from marmor.data import SHOWS, SQUASHED, ImageSet, read, read_requests
 from marmor.data.scenes import OBJECTS
 from marmor.metrics import ObjectScores, mean
 from marmor.recipes.asking import Ask, asked
 from marmor.recipes.denoising import DiffusionGenerator
-from marmor.recipes.drawing import as_images, draw
+from marmor.recipes.drawing import as_images, draw_over
 from marmor.recipes.folders import PRETRAINED
 from marmor.recipes.models import load_diffusion
 from marmor.recipes.object_judging import (
@@ -62,13 +62,15 @@ def score_scenes(
     else:
         judge = load_object_judge(judge_spec) if judge_spec else needed_object_judge(None, OBJECTS)
         objects = judge.objects or OBJECTS
-        pictures = _asked(images, read_requests(spec, objects), objects)
+        pictures = _asked(images, read_requests(spec, objects), objects, judge.side)
+        for note in pictures.notes:
+            console.print(f"note: {note}")
         figures = figures_of(scores_of(judge, pictures))
         remark = " ".join(note for note in pictures.notes if STEERED in note)
-    figures["judge"] = judge.origin
+    figures |= judge.facts()
     if remark:
         figures["steered"] = remark
-    _tell(figures)
+    _tell(figures, judge)
     if out is not None:
         write_json(out / "summary.json", figures)
         console.print(f"written: {out / 'summary.json'}")
@@ -82,12 +84,9 @@ def scores_over(
     seeds: Sequence[int],
 ) -> list[ObjectScores]:
     """What a judge finds in pictures of the same requests, drawn from each seed."""
-    scores: list[ObjectScores] = []
     with progress_bar("sampling") as bar:
-        for done, seed in enumerate(seeds, start=1):
-            scores.append(scores_of(judge, as_images(draw(generator, asks, seed), generator)))
-            bar(done / len(seeds))
-    return scores
+        drawn = draw_over(generator, asks, seeds, watch=bar)
+    return [scores_of(judge, as_images(images, generator)) for images in drawn]
 
 
 def over_seeds(scores: Sequence[ObjectScores]) -> dict[str, float]:
@@ -96,7 +95,7 @@ def over_seeds(scores: Sequence[ObjectScores]) -> dict[str, float]:
     for name, values in (
         ("found", [each.found.value for each in scores]),
         ("exact", [each.exact.value for each in scores]),
-        ("extra", [each.extra for each in scores]),
+        ("extra", [each.extra.value for each in scores]),
     ):
         figures |= with_interval(f"objects.{name}", mean(values))
     return figures
@@ -108,7 +107,7 @@ def _of_model(
     if seeds < 2:
         raise UserError(f"--seeds must be at least 2, for intervals, not {seeds}.")
     check_apart(judge, [generator.remark])
-    asks = asked(generator, 1, spec=spec)
+    asks = asked(generator, spec=spec)
     scores = scores_over(generator, asks, judge, range(seeds))
     about = {"seeds": seeds, "pictures": len(asks), "calls": generator.drawing.steps}
     return over_seeds(scores) | about
@@ -118,10 +117,17 @@ def _is_model(images: str) -> bool:
     return images.startswith(PRETRAINED) or (Path(images) / "config.json").is_file()
 
 
-def _asked(folder: str, requests: list[list[int]], objects: Sequence[str]) -> ImageSet:
-    """The pictures ``0.png`` … of a folder, labelled with what they were asked to show."""
-    found = read(folder, "test").colour()
-    places = {Path(name).name: place for place, name in enumerate(found.names)}
+def _asked(folder: str, requests: list[list[int]], objects: Sequence[str], side: int) -> ImageSet:
+    """The pictures ``0.png`` … of a folder at a side, labelled with what they were asked to show."""
+    found = read(folder, "test", side, SQUASHED).colour()
+    places: dict[str, int] = {}
+    for place, path in enumerate(found.names):
+        first = places.setdefault(Path(path).name, place)
+        if first != place:
+            raise UserError(
+                f"{folder} has two pictures named {Path(path).name}, {found.names[first]} and {path}; "
+                "keep one."
+            )
     wanted = [f"{number}.png" for number in range(len(requests))]
     missing = [name for name in wanted if name not in places]
     if missing:
@@ -136,8 +142,9 @@ def _asked(folder: str, requests: list[list[int]], objects: Sequence[str]) -> Im
     return replace(pictures, labels=labels, vocabulary={SHOWS: tuple(objects)})
 
 
-def _tell(figures: dict[str, Any]) -> None:
+def _tell(figures: dict[str, Any], judge: LoadedObjectJudge) -> None:
     table = Table("measure", "value", "95 % interval", box=None, title=figures.get("steered"))
+    table.caption = f"Read by {judge.title}."
     words = {
         "objects.found": "of the objects asked for, found",
         "objects.exact": "of the pictures, exactly as asked",

@@ -1,6 +1,6 @@
 """Do the images show what was asked, and are they distributed like the real ones?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,15 +52,15 @@ def judge_images(judge: LoadedJudge, images: ImageSet) -> Reading:
     return Reading(features, judge.judge.logits(features).argmax(1))
 
 
-def check_judge(judge: LoadedJudge, images: ImageSet) -> None:
+def check_judge(judge: LoadedJudge, class_names: Sequence[str], channels: int) -> None:
     """Raises UserError where a judge cannot read images: other classes, or grey against colour."""
-    unknown = set(images.class_names) - set(judge.class_names)
+    unknown = set(class_names) - set(judge.class_names)
     if unknown:
         raise UserError(
             f"the judge {judge.origin} does not know the classes {', '.join(sorted(unknown))}; "
             f"it knows {', '.join(judge.class_names)}. Train one with: marmor train judge --data …"
         )
-    if judge.judge.channels < images.channels:
+    if judge.judge.channels < channels:
         raise UserError(
             f"the judge {judge.origin} reads grey images, and these are in colour; train one on "
             "colour images with: marmor train judge --data …"
@@ -69,7 +69,7 @@ def check_judge(judge: LoadedJudge, images: ImageSet) -> None:
 
 def accuracy(judge: LoadedJudge, images: ImageSet, reading: Reading) -> Agreement:
     """How often the judge reads the class that was asked for; classes are matched by name."""
-    check_judge(judge, images)
+    check_judge(judge, images.class_names, images.channels)
     index = torch.tensor([judge.class_names.index(name) for name in images.class_names])
     asked = index[images.labels["class"]]
     return agreement(asked, reading.classes, len(judge.class_names))
@@ -122,6 +122,13 @@ def figures_of(result: Agreement, class_names: Sequence[str]) -> dict[str, Any]:
         if part.count:
             figures |= with_interval(f"judge.accuracy.{name}", part)
     return figures
+
+
+def mean_accuracy(shares: Mapping[str, float], domains: Sequence[str]) -> dict[str, float]:
+    """The mean over all domains as summary.json names it; {} where one has no share: no judge reads it."""
+    if set(shares) != set(domains):
+        return {}
+    return {"judge.accuracy": sum(shares.values()) / len(shares)}
 
 
 def with_interval(name: str, part: Share | Mean) -> dict[str, float]:

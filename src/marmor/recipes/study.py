@@ -7,18 +7,21 @@ the first of them. What is compared starts from the same noises, so differences 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from marmor.base.conditions import ObjectSet
 from marmor.base.errors import UserError
 from marmor.base.files import read_json, write_json
 from marmor.base.progress import console
-from marmor.data import SHOWS, read_requests
+from marmor.data import SHOWS, ImageSet, read_requests
 from marmor.data.scenes import REQUESTS
 from marmor.metrics import Mean, mean
 from marmor.networks.checkpoints import load_into
 from marmor.recipes import iclevr
-from marmor.recipes.asking import ask_scenes
+from marmor.recipes.asking import ask_scenes, check_most
+from marmor.recipes.conditions import kinds_of
 from marmor.recipes.denoising import DiffusionGenerator
+from marmor.recipes.diffusing import check_buildable
 from marmor.recipes.models import load_diffusion
-from marmor.recipes.object_judging import needed_object_judge
+from marmor.recipes.object_judging import LoadedObjectJudge, needed_object_judge
 from marmor.recipes.scene_scoring import scores_over
 from marmor.recipes.tables import show_table
 from marmor.recipes.training_images import check_same_images, facts_of
@@ -112,17 +115,35 @@ def study(settings: StudySettings) -> list[list[str]]:
     if settings.seeds < 2:
         raise UserError(f"--seeds must be at least 2, for intervals, not {settings.seeds}.")
     parts = _parts(settings)
+    for part in parts.values():
+        iclevr.check(part)
     data = iclevr.load(parts["uvit"])
-    needed_object_judge(settings.judge, data.vocabulary[SHOWS])
+    for part in parts.values():
+        check_buildable(part, data)
+    _check_lists(settings, data)
+    judge = needed_object_judge(settings.judge, data.vocabulary[SHOWS])
     config = {"asked": {**asdict(settings), "run": str(settings.run)}, "data": facts_of(data)}
-    return _go_on(RunFolder.create_once(settings.run, RECIPE, config), settings)
+    return _go_on(RunFolder.create_once(settings.run, RECIPE, config), settings, judge)
+
+
+def _check_lists(settings: StudySettings, data: ImageSet) -> None:
+    """UserError for a list that is missing, cannot be read, or asks for more than pictures show."""
+    [kind] = kinds_of(data).values()
+    assert isinstance(kind, ObjectSet)
+    for name in REQUESTS:
+        path = Path(settings.data) / f"{name}.json"
+        for number, request in enumerate(read_requests(path, data.vocabulary[SHOWS])):
+            check_most(
+                request, kind.most, f"{path}: picture {number}", f"a model of {settings.data}"
+            )
 
 
 def resume(run: RunFolder) -> None:
     """Goes on with an interrupted study."""
     settings = StudySettings(**{**run.config["settings"]["asked"], "run": run.path})
-    check_same_images(run, iclevr.load(_parts(settings)["uvit"]))
-    _go_on(run, settings)
+    data = iclevr.load(_parts(settings)["uvit"])
+    check_same_images(run, data)
+    _go_on(run, settings, needed_object_judge(settings.judge, data.vocabulary[SHOWS]))
 
 
 def _parts(settings: StudySettings) -> dict[str, iclevr.ScenesSettings]:
@@ -141,29 +162,30 @@ def _parts(settings: StudySettings) -> dict[str, iclevr.ScenesSettings]:
     }
 
 
-def _go_on(run: RunFolder, settings: StudySettings) -> list[list[str]]:
+def _go_on(run: RunFolder, settings: StudySettings, judge: LoadedObjectJudge) -> list[list[str]]:
     for part in _parts(settings).values():
         if (part.run / "config.json").is_file():
             iclevr.resume(RunFolder.open(part.run, iclevr.RECIPE))
         else:
             iclevr.train(part)
-    found = {v: _kept_or_scored(run, settings, v) for v in VARIATIONS}
+    found = {v: _kept_or_scored(run, settings, judge, v) for v in VARIATIONS}
     rows = [_row(variation, found) for variation in VARIATIONS]
-    show_table(COLUMNS, rows, run.path)
+    show_table(COLUMNS, rows, run.path, _caption(judge))
     figures = {v.file.removesuffix(".json"): asdict(scores) for v, scores in found.items()}
-    write_json(run.path / "summary.json", figures)
+    write_json(run.path / "summary.json", figures | judge.facts())
     console.print(f"the study: {run.path / 'table.txt'}")
     return rows
 
 
-def _kept_or_scored(run: RunFolder, settings: StudySettings, variation: Variation) -> Scores:
+def _kept_or_scored(
+    run: RunFolder, settings: StudySettings, judge: LoadedObjectJudge, variation: Variation
+) -> Scores:
     kept = run.path / "scores" / variation.file
     if kept.is_file():
         return Scores(**read_json(kept))
     console.print(f"{variation.question}: {variation.answer}")
     generator = _generator(run.path / "parts" / variation.network, variation)
     names = generator.vocabulary[SHOWS]
-    judge = needed_object_judge(settings.judge, names)
     scores = Scores({}, {})
     for name in REQUESTS:
         asks = ask_scenes(generator, read_requests(Path(settings.data) / f"{name}.json", names))
@@ -193,9 +215,24 @@ def _row(variation: Variation, found: dict[Variation, Scores]) -> list[str]:
     ]
     if first is variation:
         return [variation.question, variation.answer, *cells, "", "the first"]
-    apart = mean(_differences(scores, found[first]))
+    apart = mean(_differences(scores, found[first]), among=_comparisons())
     verdict = "better" if apart.low > 0 else "worse" if apart.high < 0 else "not told apart"
     return [variation.question, variation.answer, *cells, _interval(apart, "+"), verdict]
+
+
+def _comparisons() -> int:
+    """How many answers are compared with the first to their question."""
+    return len(VARIATIONS) - len({variation.question for variation in VARIATIONS})
+
+
+def _caption(judge: LoadedObjectJudge) -> str:
+    count = _comparisons()
+    return (
+        f"Read by {judge.title}. Means with 95 % intervals over the seeds of the noise; each row draws "
+        "from one trained network, so the intervals do not say how much another training would differ. "
+        f"Differences to the first answer have wider intervals, all {count} of which hold together with 95 % "
+        "(Bonferroni)."
+    )
 
 
 def _differences(one: Scores, other: Scores) -> list[float]:

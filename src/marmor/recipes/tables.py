@@ -9,9 +9,14 @@ from marmor.base.files import write_csv, write_text
 from marmor.base.progress import console
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], path: Path | None) -> None:
-    """Prints the rows and writes them into the folder ``path``, where one is named."""
-    shown = Table(*columns, box=None)
+def show_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], path: Path | None, caption: str = ""
+) -> None:
+    """Prints the rows and the caption; writes them into the folder ``path``, where one is named.
+
+    The caption stays out of table.csv.
+    """
+    shown = Table(*columns, box=None, caption=caption or None)
     for row in rows:
         shown.add_row(*row)
     console.print(shown)
@@ -21,4 +26,5 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], path: Path
     write_csv(path / "table.csv", cells)
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells]
-    write_text(path / "table.txt", "\n".join(line.rstrip() for line in lines) + "\n")
+    told = [line.rstrip() for line in lines] + (["", caption] if caption else [])
+    write_text(path / "table.txt", "\n".join(told) + "\n")

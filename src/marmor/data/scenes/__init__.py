@@ -1,7 +1,14 @@
 """Scenes of coloured solids on a table, as in CLEVR, drawn exactly on the CPU (S3)."""
 
 from marmor.data.scenes.captions import NEW, SEEN, UNSEEN, write_captioned
-from marmor.data.scenes.layout import REQUESTS, SceneLists, draw_lists, read_lists, write_scenes
+from marmor.data.scenes.layout import (
+    REQUESTS,
+    SceneLists,
+    draw_lists,
+    read_lists,
+    scenes_of,
+    write_scenes,
+)
 from marmor.data.scenes.lists import places, read_requests
 from marmor.data.scenes.making import (
     EVERY_OBJECT,
@@ -31,6 +38,7 @@ __all__ = [
     "read_lists",
     "read_requests",
     "read_scenes",
+    "scenes_of",
     "write_captioned",
     "write_scenes",
 ]

@@ -100,6 +100,12 @@ def write_scenes(
         beside(folder)
 
 
+def scenes_of(folder: Path) -> list[list[str]]:
+    """The file names of train.json, those of one scene together, as ``growing`` tells them."""
+    objects = read_objects(folder / "objects.json")
+    return growing(read_pictures(folder / "train.json", objects))
+
+
 def growing(pictures: dict[str, list[int]]) -> list[list[str]]:
     """File names of one scene each, in which every picture has one object more than the one before.
 
