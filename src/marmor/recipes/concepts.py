@@ -27,7 +27,12 @@ from marmor.personalization import (
 )
 from marmor.recipes.learned import base_of, told
 from marmor.recipes.prior import Prior
-from marmor.recipes.text_to_image import image_side, load_pipeline, training_scheduler
+from marmor.recipes.text_to_image import (
+    image_side,
+    load_pipeline,
+    pipeline_folder,
+    training_scheduler,
+)
 from marmor.recipes.training_images import facts_of
 from marmor.training import (
     Batch,
@@ -66,7 +71,8 @@ class ConceptWishes:
     """What every `marmor personalize` command that trains can be told.
 
     Args:
-        pipeline: a folder of diffusers' StableDiffusionPipeline.
+        pipeline: a folder of diffusers' StableDiffusionPipeline, a run of `marmor train tiny-text-to-image`,
+            or pretrained:NAME.
         concept: each new word and its photos, '<new1>=DIR'; several learn side by side.
         word: a word of the pipeline where the vectors start, "object" when left out; one for all, or one
             a concept.
@@ -135,7 +141,8 @@ class ConceptWishes:
     def asked(self) -> dict[str, Any]:
         """As JSON for the run's config; paths are absolute, so that it can be resumed from anywhere."""
         concept = tuple(f"{name}={folder.resolve()}" for name, folder in self.concepts.items())
-        told = {name: _plain(value) for name, value in vars(replace(self, concept=concept)).items()}
+        placed = replace(self, concept=concept, pipeline=pipeline_folder(self.pipeline))
+        told = {name: _plain(value) for name, value in vars(placed).items()}
         del told["run"]  # the run's own place is where its folder lies
         return told
 

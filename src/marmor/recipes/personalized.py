@@ -19,6 +19,7 @@ from marmor.personalization import (
     write_embedding,
     write_projections,
 )
+from marmor.recipes.folders import place_of
 from marmor.recipes.learned import LOW_RANK, PROJECTIONS, base_of, read_words, weights_file
 from marmor.recipes.text_to_image import load_pipeline
 from marmor.training import RunFolder
@@ -30,17 +31,18 @@ RECIPES = (
     "personalize-merge",
     "personalize-import",
 )
+PIPELINE = "tiny-text-to-image"
 Target = Literal["pipeline", "safetensors", "bin"]
 
 
 def load_personalized(run: Path) -> Any:
     """A StableDiffusionPipeline in float32 with the words and weights of a run in it.
 
-    ``run`` is a run of `marmor personalize`, whatever its kind, or a plain pipeline folder of diffusers.
+    ``run`` is a run of `marmor personalize`, whatever its kind, or what ``load_pipeline`` takes.
     Prompts may use the run's words; diffusers writes several vectors out by itself. Raises UserError where
     the folder is neither, where nothing has been learned yet, and where the run's pipeline has changed.
     """
-    if (run / "model_index.json").is_file():
+    if is_pipeline(run):
         return load_pipeline(run)
     opened = open_personalized(run)
     words = read_words(opened)
@@ -52,6 +54,14 @@ def load_personalized(run: Path) -> Any:
     if low_rank is not None:
         add_low_rank_file(pipeline, low_rank)
     return pipeline
+
+
+def is_pipeline(spec: Path) -> bool:
+    """Whether a folder, or `pretrained:NAME`, is a pipeline in which nothing was learned."""
+    folder = place_of(spec)
+    if (folder / "model_index.json").is_file():
+        return True
+    return RunFolder.open(folder, *RECIPES, PIPELINE).recipe == PIPELINE
 
 
 def open_personalized(run: Path) -> RunFolder:
