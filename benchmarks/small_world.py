@@ -4,10 +4,10 @@
 
 ``--judge`` is a scene judge of all 40 objects (docs/language.md). A concept is a kind of object that the
 pipeline was never trained on, known by five rendered photos. Every method learns the concepts of a pair;
-prompts of one and of both are drawn and judged. Two starts of textual inversion: a word that is near, and one
-that says nothing. Everything is done by marmor's own commands, which stand in commands.json; what is finished
-is kept, and the same command goes on. Writes table.txt, table.csv, results.json and the reports of
-`marmor personalize score`.
+prompts of one and of both are drawn and judged. Three starts of textual inversion: a word that is near, one
+that says nothing, and random vectors. Everything is done by marmor's own commands, which stand in
+commands.json; what is finished is kept, and the same command goes on. Writes table.txt, table.csv,
+results.json and the reports of `marmor personalize score`.
 """
 
 import csv
@@ -38,7 +38,13 @@ NOTHING = "object"
 """A start that says nothing of the thing."""
 ALONE = ("a photo of a {}", "a {} on a table")
 TOGETHER = "a {} next to a {}"
-INVERSION, OTHER_START = "textual inversion", f"textual inversion from '{NOTHING}'"
+RANDOM = "random"
+"""A start at seeded vectors, which are no word's."""
+INVERSION, OTHER_START, RANDOM_START = (
+    "textual inversion",
+    f"textual inversion from '{NOTHING}'",
+    "textual inversion from random vectors",
+)
 SINGLE, JOINT, MERGED = (
     "custom diffusion alone",
     "custom diffusion joint",
@@ -49,7 +55,7 @@ REGIONAL = {
     JOINT: "joint, regional",
     MERGED: "merged, regional",
 }
-METHODS = (INVERSION, OTHER_START, SINGLE, JOINT, MERGED, *REGIONAL.values())
+METHODS = (INVERSION, OTHER_START, RANDOM_START, SINGLE, JOINT, MERGED, *REGIONAL.values())
 COLUMNS = (
     "method",
     "one: found",
@@ -198,6 +204,7 @@ def learn(kept: Kept, settings: Settings, pair: Sequence[Concept]) -> Runs:
     for method, starts, name in (
         (INVERSION, near, "inversion"),
         (OTHER_START, [NOTHING] * 2, f"inversion-{NOTHING}"),
+        (RANDOM_START, [RANDOM] * 2, f"inversion-{RANDOM}"),
     ):
         each = [
             train("textual-inversion", [concept], [start], f"{name}-{concept.file}")
@@ -223,7 +230,8 @@ def _training(
     words: list[object] = ["personalize", how, "--pipeline", pipeline_of(settings)]
     for concept, start in zip(which, starts, strict=True):
         photos = settings.out / "photos" / concept.photos
-        words += ["--concept", f"{concept.word}={photos}", "--word", start]
+        words += ["--concept", f"{concept.word}={photos}"]
+        words += ["--start", RANDOM] if start == RANDOM else ["--word", start]
     name, budget = (
         ("minutes", settings.minutes) if settings.steps is None else ("steps", settings.steps)
     )
