@@ -63,6 +63,7 @@ COLUMNS = (
     "one: text",
     "two: both present",
     "two: leak",
+    "two: swapped",
     "two: text",
     "two: image",
     "minutes",
@@ -144,7 +145,7 @@ class Drawn(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """What was found in one picture; ``leak`` is NaN where it is not known."""
+    """What was found in one picture; ``leak`` is NaN and ``swapped`` None where they are not known."""
 
     prompt: str
     name: str
@@ -152,6 +153,7 @@ class Picture(NamedTuple):
     text: float
     leak: float
     present: bool
+    swapped: bool | None
 
 
 def main(settings: Settings) -> None:
@@ -351,6 +353,7 @@ def judge(
                     float(row["text"]),
                     float(row["leak"] or math.nan),
                     row["all_present"] == "true",
+                    row["swapped"] == "true" if row["swapped"] else None,
                 ),
                 row["method"],
             )
@@ -388,7 +391,7 @@ def tell(
                 results[method] |= with_interval(f"{kind}.{name}", figure)
         cells = [
             *(_cell(one, name) for name in ("present", "image", "text")),
-            *(_cell(two, name) for name in ("present", "leak", "text", "image")),
+            *(_cell(two, name) for name in ("present", "leak", "swapped", "text", "image")),
         ]
         rows.append([method, *cells, f"{minutes[method]:.1f}"])
     show_table(COLUMNS, rows, out)
@@ -419,6 +422,9 @@ def figures(pictures: Sequence[Picture]) -> dict[str, Mean | Share]:
         return {}
     hits = sum(each.present for each in pictures)
     found: dict[str, Mean | Share] = {"present": share(hits, len(pictures))}
+    mixed = [each.swapped for each in pictures if each.swapped is not None]
+    if len(mixed) == len(pictures):
+        found["swapped"] = share(sum(mixed), len(mixed))
     prompts = list(dict.fromkeys(each.prompt for each in pictures))
     for name in ("image", "text", "leak"):
         groups = [[getattr(it, name) for it in pictures if it.prompt == p] for p in prompts]
