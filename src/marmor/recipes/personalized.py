@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from marmor.base.errors import UserError, reason
-from marmor.base.files import atomic
+from marmor.base.files import atomic, inside
 from marmor.data.writers import whole_folder
 from marmor.personalization import (
     add_placeholder,
@@ -105,6 +105,8 @@ def export(run: Path, out: Path, to: Target = "pipeline") -> None:
     """Writes a run as a whole pipeline with all that was learned folded in, or as files for diffusers.
 
     ``to``: pipeline, or the ending of the files: one a word, ``<new1>.bin``, and the weights of the U-Net.
+    Each word is also written as ``learned_embeds.bin``, which diffusers finds by itself; the format holds one
+    word, so that of several each lies in a folder of its own, ``new1``.
     Raises UserError where ``out`` holds something already, before anything is written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -126,8 +128,11 @@ def _write_pipeline(run: Path, out: Path) -> None:
 
 def _write_files(run: Path, out: Path, to: Target) -> None:
     opened = open_personalized(run)
-    for name, vectors in read_words(opened).items():
-        write_embedding(out / f"{name}.{to}", name, vectors)
+    words = read_words(opened)
+    for name, vectors in words.items():
+        own = out if len(words) == 1 else inside(out, name.strip("<>"))
+        for file in (out / f"{name}.{to}", own / f"learned_embeds.{to}"):
+            write_embedding(file, name, vectors)
     projections, low_rank = (weights_file(opened, name) for name in (PROJECTIONS, LOW_RANK))
     if projections is not None:
         unet = load_pipeline(base_of(opened)).unet
