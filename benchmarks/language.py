@@ -1,10 +1,12 @@
-"""Zero-shot answers against a plain loop over transformers: images a second from files to answers.
+"""Language against plain loops: zero-shot answers, personalization steps, sizes of what is saved.
 
     python benchmarks/language.py --count 1000 --size base
 
-Both read the same PNG files and the same model folder, embed the same sentences and name a class for each
-picture; imports are done before. They run in turn, so that both see the same machine, then marmor once more
-with its cache. The network has random weights, which take as long as trained ones.
+Zero-shot is images a second from files to answers. Both read the same PNG files and the same model folder,
+embed the same sentences and name a class for each picture; imports are done before. They run in turn, so that
+both see the same machine, then marmor once more with its cache. The network has random weights, which take as
+long as trained ones. Then follows benchmarks/personalization.py: seconds a step, and the sizes. Writes
+language.json with every ratio.
 """
 
 import json
@@ -30,6 +32,8 @@ from transformers import (
     CLIPTokenizer,
 )
 
+import personalization
+from marmor.base.files import write_json
 from marmor.base.seeds import torch_stream
 from marmor.data import read
 from marmor.language import LISTS, sentences_for
@@ -50,15 +54,34 @@ class Settings:
         pairs: runs of each.
         size: of the random network: tiny, or base for ViT-B/32.
         images: pictures to use; noise of 64 pixels when left out.
+        pipeline: for the personalization steps; a random one when left out.
+        steps: of one timed piece of personalization.
+        out: folder for language.json, and personalization.json.
     """
 
     count: int = 500
     pairs: int = 3
     size: Literal["tiny", "base"] = "tiny"
     images: str | None = None
+    pipeline: Path | None = None
+    steps: int = 30
+    out: Path = Path("runs/benchmark-language")
 
 
 def main(settings: Settings) -> None:
+    zero_shot_figures = tell(measure(settings))
+    steps = personalization.main(
+        personalization.Settings(
+            settings.pipeline, settings.steps, settings.pairs, out=settings.out
+        )
+    )
+    file = settings.out / "language.json"
+    write_json(file, {"zero-shot": zero_shot_figures, "personalization": steps})
+    print(f"written: {file}")
+
+
+def measure(settings: Settings) -> dict[str, list[float]]:
+    """Images a second of each pair, by who answered."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_model(settings.size, folder / "model")
@@ -74,16 +97,18 @@ def main(settings: Settings) -> None:
             same = (answers["transformers"] == answers["marmor"]).double().mean()
             assert torch.equal(answers["marmor"], answers["cached"])
             print(f"pair {pair + 1}: the same answers for {100 * same:.1f} % of the pictures")
-    tell(found)
+    return found
 
 
-def tell(found: dict[str, list[float]]) -> None:
-    """Medians, and medians of the ratios of pairs."""
-    for run, rates in found.items():
-        print(f"{run:<14}{statistics.median(rates):10.1f} images/s")
+def tell(found: dict[str, list[float]]) -> dict[str, float]:
+    """Prints medians, and medians of the ratios of pairs, and gives them by name."""
+    told = {f"{run}: images/s": statistics.median(rates) for run, rates in found.items()}
     for first, second in (("marmor", "transformers"), ("cached", "marmor")):
         ratios = [a / b for a, b in zip(found[first], found[second], strict=True)]
-        print(f"{first} / {second}: {statistics.median(ratios):.2f}")
+        told[f"{first} / {second}"] = statistics.median(ratios)
+    for name, value in told.items():
+        print(f"{name}: {value:.2f}")
+    return told
 
 
 def timed(answer: Callable[[Path], torch.Tensor], folder: Path) -> tuple[float, torch.Tensor]:

@@ -72,7 +72,8 @@ class Settings:
     out: Path = Path("runs/benchmark-personalization")
 
 
-def main(settings: Settings) -> None:
+def main(settings: Settings) -> dict[str, float | int]:
+    """Measures, writes personalization.json, prints, and gives what it has found."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pipeline = settings.pipeline or write_pipeline(folder / "pipeline")
@@ -88,6 +89,7 @@ def main(settings: Settings) -> None:
     write_json(settings.out / "personalization.json", result)
     for name, value in result.items():
         print(f"{name}: {value:,.4g}" if isinstance(value, float) else f"{name}: {value:,}")
+    return result
 
 
 def write_pipeline(folder: Path) -> Path:

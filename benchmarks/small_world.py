@@ -4,14 +4,16 @@
 
 ``--judge`` is a scene judge of all 40 objects (docs/language.md). A concept is a kind of object that the
 pipeline was never trained on, known by five rendered photos. Every method learns the concepts of a pair;
-prompts of one and of both are drawn and judged. Two starts of textual inversion: a word that is near, and one
-that says nothing. Everything is done by marmor's own commands, which stand in commands.json; what is finished
-is kept, and the same command goes on. Writes table.txt, table.csv, results.json and the reports of
-`marmor personalize score`.
+prompts of one and of both are drawn and judged. Three starts of textual inversion: a word that is near, one
+that says nothing, and random vectors. Everything is done by marmor's own commands, which stand in
+commands.json; what is finished is kept, and the same command goes on. Writes table.txt, table.csv,
+results.json, report.html and the reports of `marmor personalize score`.
 """
 
 import csv
 import math
+import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,12 +21,14 @@ from typing import NamedTuple
 
 import torch
 import tyro
+from PIL import Image
 
 from kept import Kept
 from marmor.base.errors import unknown_name
 from marmor.base.files import write_json
 from marmor.data import read
 from marmor.data.scenes import NEW, OBJECTS, UNSEEN
+from marmor.figures import Picture, Report, Section, Table, intervals, stack, write
 from marmor.metrics import Mean, Share, mean_within, share, share_difference
 from marmor.recipes.object_judging import load_object_judge
 from marmor.recipes.scoring import percent, with_interval
@@ -38,7 +42,13 @@ NOTHING = "object"
 """A start that says nothing of the thing."""
 ALONE = ("a photo of a {}", "a {} on a table")
 TOGETHER = "a {} next to a {}"
-INVERSION, OTHER_START = "textual inversion", f"textual inversion from '{NOTHING}'"
+RANDOM = "random"
+"""A start at seeded vectors, which are no word's."""
+INVERSION, OTHER_START, RANDOM_START = (
+    "textual inversion",
+    f"textual inversion from '{NOTHING}'",
+    "textual inversion from random vectors",
+)
 SINGLE, JOINT, MERGED = (
     "custom diffusion alone",
     "custom diffusion joint",
@@ -49,7 +59,7 @@ REGIONAL = {
     JOINT: "joint, regional",
     MERGED: "merged, regional",
 }
-METHODS = (INVERSION, OTHER_START, SINGLE, JOINT, MERGED, *REGIONAL.values())
+METHODS = (INVERSION, OTHER_START, RANDOM_START, SINGLE, JOINT, MERGED, *REGIONAL.values())
 COLUMNS = (
     "method",
     "one: found",
@@ -57,10 +67,19 @@ COLUMNS = (
     "one: text",
     "two: both present",
     "two: leak",
+    "two: swapped",
     "two: text",
     "two: image",
     "minutes",
 )
+PANELS = {
+    ("one", "present"): "One concept: found by the judge",
+    ("two", "present"): "Two concepts: both found by the judge",
+    ("two", "swapped"): "Two concepts: a swapped object found by the judge",
+    ("two", "leak"): "Two concepts: leak by the CLIP",
+}
+Known = dict[str, dict[str, dict[str, Mean | Share]]]
+"""Figures by method, kind of prompt and name."""
 DIFFERENCES = ((JOINT, MERGED, "one"), *((a, b, "two") for a, b in REGIONAL.items()))
 
 
@@ -137,8 +156,8 @@ class Drawn(NamedTuple):
     folder: Path
 
 
-class Picture(NamedTuple):
-    """What was found in one picture; ``leak`` is NaN where it is not known."""
+class Seen(NamedTuple):
+    """What was found in one picture; ``leak`` is NaN and ``swapped`` None where they are not known."""
 
     prompt: str
     name: str
@@ -146,6 +165,7 @@ class Picture(NamedTuple):
     text: float
     leak: float
     present: bool
+    swapped: bool | None
 
 
 def main(settings: Settings) -> None:
@@ -154,7 +174,7 @@ def main(settings: Settings) -> None:
     photos = settings.out / "photos"
     words = ("--count", 1, "--each", settings.photos, "--seed", PHOTO_SEED, "--out", photos)
     kept.make("photos", ("data", "make", "captioned-scenes", *words), photos)
-    found: dict[str, list[Picture]] = {}
+    found: dict[str, list[Seen]] = {}
     minutes: dict[str, float] = {}
     for pair in concepts:
         runs = learn(kept, settings, pair)
@@ -198,13 +218,14 @@ def learn(kept: Kept, settings: Settings, pair: Sequence[Concept]) -> Runs:
     for method, starts, name in (
         (INVERSION, near, "inversion"),
         (OTHER_START, [NOTHING] * 2, f"inversion-{NOTHING}"),
+        (RANDOM_START, [RANDOM] * 2, f"inversion-{RANDOM}"),
     ):
         each = [
             train("textual-inversion", [concept], [start], f"{name}-{concept.file}")
             for concept, start in zip(pair, starts, strict=True)
         ]
         both = place / name
-        words = ("personalize", "import", *each, "--pipeline", pipeline_of(settings), "--run", both)
+        words = ("personalize", "import", *each, "--pipeline", settings.pipeline, "--run", both)
         kept.make(str(both), words, both)
         runs[method] = both, (*each, str(both))
     alone = [train("custom-diffusion", [c], [c.near], f"custom-{c.file}") for c in pair]
@@ -220,10 +241,11 @@ def learn(kept: Kept, settings: Settings, pair: Sequence[Concept]) -> Runs:
 def _training(
     settings: Settings, how: str, which: Sequence[Concept], starts: Sequence[str]
 ) -> list[object]:
-    words: list[object] = ["personalize", how, "--pipeline", pipeline_of(settings)]
+    words: list[object] = ["personalize", how, "--pipeline", settings.pipeline]
     for concept, start in zip(which, starts, strict=True):
         photos = settings.out / "photos" / concept.photos
-        words += ["--concept", f"{concept.word}={photos}", "--word", start]
+        words += ["--concept", f"{concept.word}={photos}"]
+        words += ["--start", RANDOM] if start == RANDOM else ["--word", start]
     name, budget = (
         ("minutes", settings.minutes) if settings.steps is None else ("steps", settings.steps)
     )
@@ -241,14 +263,9 @@ def _training(
     return words
 
 
-def pipeline_of(settings: Settings) -> Path:
-    inner = settings.pipeline / "pipeline"
-    return inner if inner.is_dir() else settings.pipeline
-
-
 def draw_and_judge(
     kept: Kept, settings: Settings, pair: Sequence[Concept], runs: Runs
-) -> Iterable[tuple[Picture, str]]:
+) -> Iterable[tuple[Seen, str]]:
     """Every picture of a pair with its method."""
     place = settings.out / "pictures" / "+".join(concept.file for concept in pair)
     run = {method: path for method, (path, _) in runs.items()}
@@ -324,25 +341,25 @@ def _drawing(settings: Settings) -> list[object]:
 
 def judge(
     kept: Kept, settings: Settings, asked: Path, drawn: Sequence[Drawn], out: Path
-) -> Iterable[tuple[Picture, str]]:
+) -> Iterable[tuple[Seen, str]]:
     """Scores the folders side by side and reads what was found."""
-    inner = settings.clip / "clip"
     words = (
         *("personalize", "score", *(f"{each.method}={each.folder}" for each in drawn)),
         *("--input", asked, "--photos", settings.out / "photos", "--judge", settings.judge),
-        *("--model", inner if inner.is_dir() else settings.clip, "--out", out),
+        *("--model", settings.clip, "--out", out),
     )
     kept.run(str(out), words)
     with (out / "images.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             yield (
-                Picture(
+                Seen(
                     f"{row['entry']}/{row['prompt']}",
                     row["image_name"],
                     float(row["image"]),
                     float(row["text"]),
                     float(row["leak"] or math.nan),
                     row["all_present"] == "true",
+                    row["swapped"] == "true" if row["swapped"] else None,
                 ),
                 row["method"],
             )
@@ -364,23 +381,25 @@ def check_judge(settings: Settings, concepts: Sequence[Concept]) -> dict[str, Sh
 
 def tell(
     out: Path,
-    found: dict[str, list[Picture]],
+    found: dict[str, list[Seen]],
     minutes: dict[str, float],
     worth: dict[str, Share],
 ) -> None:
     """The table, results.json, the differences that were asked for, and what the judge is worth."""
     results: dict[str, dict[str, float]] = {}
-    rows = []
+    rows: list[list[str]] = []
+    known: Known = {}
     for method in METHODS:
         pictures = found[method]
-        one, two = figures(of_kind(pictures, "one")), figures(of_kind(pictures, "two"))
+        one, two = (figures(of_kind(pictures, kind)) for kind in ("one", "two"))
+        known[method] = {"one": one, "two": two}
         results[method] = {"minutes": minutes[method]}
-        for kind, known in (("one", one), ("two", two)):
-            for name, figure in known.items():
+        for kind, found_of in known[method].items():
+            for name, figure in found_of.items():
                 results[method] |= with_interval(f"{kind}.{name}", figure)
         cells = [
             *(_cell(one, name) for name in ("present", "image", "text")),
-            *(_cell(two, name) for name in ("present", "leak", "text", "image")),
+            *(_cell(two, name) for name in ("present", "leak", "swapped", "text", "image")),
         ]
         rows.append([method, *cells, f"{minutes[method]:.1f}"])
     show_table(COLUMNS, rows, out)
@@ -397,20 +416,62 @@ def tell(
     figures_of_judge = [with_interval(name, part) for name, part in worth.items()]
     told = {key: value for each in figures_of_judge for key, value in each.items()}
     write_json(out / "results.json", {"methods": results, "differences": apart, **told})
-    print(f"written: {out / 'table.txt'}, {out / 'results.json'}")
+    write(page(rows, known, worth), out / "report.html")
+    print(f"written: {out / 'table.txt'}, {out / 'results.json'}, {out / 'report.html'}")
 
 
-def of_kind(pictures: Sequence[Picture], kind: str) -> list[Picture]:
+def page(rows: Sequence[Sequence[str]], known: Known, worth: dict[str, Share]) -> Report:
+    """The table, and a panel of intervals for each of PANELS."""
+    judge = [percent(worth[name]) for name in ("judge.own", "judge.others")]
+    return Report(
+        title="Concepts in the small world",
+        lead="Kinds of objects that the pipeline was never trained on, learned from a few photos each.",
+        sections=[
+            Section(
+                "How the methods do",
+                items=[
+                    Table(
+                        "Methods", COLUMNS, rows, "Intervals of 95 % in brackets, over pictures."
+                    ),
+                    Picture(
+                        "Measures",
+                        "With 95 % intervals.",
+                        "A panel for each figure, a point with its interval for each method.",
+                        measures(known),
+                    ),
+                ],
+            )
+        ],
+        facts={"judge, in photos of the concept": judge[0], "of another": judge[1]},
+        commands=[shlex.join(["python", *sys.argv])],
+        files=[("table.csv", "the methods"), ("results.json", "every figure")],
+    )
+
+
+def measures(known: Known) -> Image.Image:
+    """A panel for each figure that is known, a line for each method."""
+    panels = []
+    for (kind, name), title in PANELS.items():
+        each = {method: found[kind][name] for method, found in known.items() if name in found[kind]}
+        if each:
+            panels.append(intervals(list(each), [figure[:3] for figure in each.values()], title))
+    return stack(panels)
+
+
+def of_kind(pictures: Sequence[Seen], kind: str) -> list[Seen]:
     """Those of prompts of one concept, or of two."""
     return [each for each in pictures if ("+" in each.prompt) == (kind == "two")]
 
 
-def figures(pictures: Sequence[Picture]) -> dict[str, Mean | Share]:
+def figures(pictures: Sequence[Seen]) -> dict[str, Mean | Share]:
     """Over pictures, with the prompts as they are; without what is not known."""
     if not pictures:
         return {}
     hits = sum(each.present for each in pictures)
     found: dict[str, Mean | Share] = {"present": share(hits, len(pictures))}
+    mixed = [each.swapped for each in pictures if each.swapped is not None]
+    if len(mixed) == len(pictures):
+        found["swapped"] = share(sum(mixed), len(mixed))
     prompts = list(dict.fromkeys(each.prompt for each in pictures))
     for name in ("image", "text", "leak"):
         groups = [[getattr(it, name) for it in pictures if it.prompt == p] for p in prompts]
@@ -419,7 +480,7 @@ def figures(pictures: Sequence[Picture]) -> dict[str, Mean | Share]:
     return found
 
 
-def _difference(first: Sequence[Picture], other: Sequence[Picture]) -> Share:
+def _difference(first: Sequence[Seen], other: Sequence[Seen]) -> Share:
     """How much more often the other finds all; both drew the same prompts from the same noises."""
     assert [each[:2] for each in first] == [each[:2] for each in other]
     a, b = (torch.tensor([each.present for each in pictures]) for pictures in (other, first))

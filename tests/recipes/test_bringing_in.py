@@ -39,7 +39,8 @@ def test_exported_files_are_those_of_diffusers_and_come_back(
     out = tmp_path / "files"
     export(run, out, to)
     weights = f"pytorch_custom_diffusion_weights.{to}"
-    assert {path.name for path in out.iterdir()} == {f"<art>.{to}", f"<cart>.{to}", weights}
+    files = {f"{name}.{to}" for name in ("<art>", "<cart>")}
+    assert {path.name for path in out.iterdir()} == {*files, "art", "cart", weights}
     pipeline.unet.load_attn_procs(str(out), weight_name=weights, _pipeline=pipeline)
     for word in ("<art>", "<cart>"):
         pipeline.load_textual_inversion(str(out), weight_name=f"{word}.{to}")
@@ -91,12 +92,9 @@ def test_files_that_do_not_fit_are_one_sentence(
         torch.save({name: torch.zeros(shape)}, loose / "wide.bin")
         with pytest.raises(UserError, match=wrong):
             bring_in([loose], pipeline_folder, tmp_path / "run")
-    with pytest.raises(UserError, match="holds the word <art>, which another file holds too"):
-        bring_in(
-            [two[0], two[0] / "embeddings" / "art" / "learned_embeds.safetensors"],
-            pipeline_folder,
-            loose,
-        )
+    write_embedding(tmp_path / "art.bin", "<art>", normal(2, 32, seed=5))
+    with pytest.raises(UserError, match="<art>, which another file holds with other vectors"):
+        bring_in([two[0], tmp_path / "art.bin"], pipeline_folder, loose)
     with pytest.raises(UserError, match="weights of the same kind"):
         bring_in(two, pipeline_folder, tmp_path / "run")
     torch.save({"unet.nothing.lora_A.weight": torch.zeros(2, 2)}, loose / "wide.bin")

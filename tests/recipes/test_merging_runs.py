@@ -46,7 +46,8 @@ def of_word(pipeline: Any, text: str, pieces: list[str]) -> Tensor:
 def test_merged_projections_answer_each_word_as_its_own_run_does(
     two: tuple[Path, Path], tmp_path: Path, pipeline
 ) -> None:
-    main(["personalize", "merge", *map(str, two), "--run", str(tmp_path / "both")])
+    main(["personalize", "merge", *map(str, two), "--out", str(tmp_path / "both")])
+    main(["personalize", "merge", *map(str, two), "--run", str(tmp_path / "again")])
     both = load_personalized(tmp_path / "both")
     found = dict(both.unet.named_parameters())
     spelled = (

@@ -15,6 +15,7 @@ from torch import Tensor
 from marmor.cli import main
 from marmor.language import Clip, Facts, Sight
 from marmor.recipes import text_image
+from marmor.recipes.object_judging import swapped
 from marmor.recipes.personal_judging import cut_out
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -188,6 +189,8 @@ def test_a_judge_of_scenes_finds_the_objects(
     from marmor.recipes.object_judging import LoadedObjectJudge
 
     def read(judge: LoadedObjectJudge, images: Tensor, objects: Sequence[str]) -> Tensor:
+        if objects == ("red sphere", "blue cube"):
+            return torch.tensor([[0.9, 0.9], [0.1, 0.6], *[[0.4, 0.1]] * 4])
         assert objects == ("red cube", "blue sphere")
         return torch.tensor([[0.9, 0.9], [0.9, 0.1], [0.1, 0.9], *[[0.6, 0.5]] * 3])
 
@@ -197,7 +200,19 @@ def test_a_judge_of_scenes_finds_the_objects(
     words = (drawn(), "--judge", tiny_scene_judge)
     found = score(*words, clip=clip, asked=asked, out=tmp_path / "out")
     assert found["methods"]["drawn"]["several together"]["present"] == pytest.approx(4 / 6)
-    assert "present" not in found["methods"]["drawn"]["one concept"]
+    assert found["methods"]["drawn"]["several together"]["swapped"] == pytest.approx(2 / 6)
+    assert 0 < found["methods"]["drawn"]["several together"]["swapped.low"] < 2 / 6
+    assert not {"present", "swapped"} & found["methods"]["drawn"]["one concept"].keys()
+    table = rows(tmp_path / "out" / "table.csv")
+    assert [row["swapped"][:6] for row in table] == ["–", "33.3 %"]
+    last = [row["swapped"] for row in rows(tmp_path / "out" / "images.csv")][-6:]
+    assert last == ["true", "true", *["false"] * 4]
+
+
+def test_what_is_swapped_is_a_colour_of_one_with_the_shape_of_another() -> None:
+    assert swapped(("red cube", "blue ring")) == ("red ring", "blue cube")
+    assert swapped(("red cube", "blue cube")) == swapped(("red cube",)) == ()
+    assert swapped(("dog", "red cube")) == ()
 
 
 def test_the_courses_folders_of_photos(clip, asked, drawn, tmp_path) -> None:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from marmor.base.errors import UserError
 from marmor.cli import main
+from marmor.recipes.bringing_in import bring_in
+from marmor.recipes.learned import read_words
 from marmor.recipes.merging_runs import merge_runs
 from marmor.recipes.personalized import export, load_personalized
 from marmor.training import RunFolder
@@ -49,6 +51,26 @@ def test_a_pipeline_with_all_folded_in_draws_the_same_image(
     with pytest.raises(UserError, match="not empty; choose another --out"):
         export(run, tmp_path / "whole")
     assert not list(tmp_path.glob(".whole*"))
+
+
+@pytest.mark.parametrize("ending", ["bin", "safetensors"])
+def test_diffusers_finds_exported_words_in_their_folders(
+    ending: str, make: Make, two, tmp_path: Path, pipeline, pipeline_folder: Path, draw
+) -> None:
+    run = make("one", {"<art>": normal(2, 32, seed=1)}, None)
+    main(["personalize", "export", str(run), "--out", str(tmp_path / "out"), "--to", ending])
+    pipeline.load_textual_inversion(str(tmp_path / "out"))
+    prompt = "a photo of a <art>"
+    assert torch.equal(draw(pipeline, prompt), draw(load_personalized(run), prompt))
+    pipeline.unload_textual_inversion()
+    both = merge_runs(two, tmp_path / "both").path
+    export(both, tmp_path / "files", ending)
+    places = [str(tmp_path / "files" / name) for name in ("art", "cart")]
+    pipeline.load_textual_inversion(places)
+    assert {"<art>", "<art>_1", "<cart>"} <= pipeline.tokenizer.get_vocab().keys()
+    for folder, words in ((tmp_path / "out", ["<art>"]), (tmp_path / "files", ["<art>", "<cart>"])):
+        again = bring_in([folder], pipeline_folder, tmp_path / f"again-{folder.name}")
+        assert list(read_words(again)) == words
 
 
 def test_a_crafted_name_stays_in_its_folder(make: Make, pipeline_folder: Path, tmp_path) -> None:

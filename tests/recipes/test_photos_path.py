@@ -1,10 +1,13 @@
 """The whole way of personalization with photographs: crops, prior, steps, drawing, scores.
 
-A test of the path alone: the networks are those of `marmor train` after one step, so nothing is learned and
-no score means anything.
+Tests of the path alone. In the first the networks are those of `marmor train` after one step, so nothing is
+learned and no score means anything. The second takes real photographs and a trained pipeline where they are:
+MARMOR_SUBJECTS is a folder of `<name>/NN.jpg`, MARMOR_PIPELINE what --pipeline takes.
 """
 
 import json
+import math
+import os
 from pathlib import Path
 
 import pytest
@@ -115,3 +118,35 @@ def test_photographs_go_the_whole_way(
     )
     main(["report", str(run), "--per-class", "1"])
     assert (run / "figures" / "photos.png").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["textual-inversion", "custom-diffusion"])
+def test_photographs_of_the_user_are_learned_and_drawn(how: str, tmp_path: Path) -> None:
+    given, pipeline = (os.environ.get(f"MARMOR_{name}") for name in ("SUBJECTS", "PIPELINE"))
+    if given is None or pipeline is None:
+        pytest.skip("MARMOR_SUBJECTS and MARMOR_PIPELINE name no photographs and no pipeline")
+    folders = sorted(path for path in Path(given).iterdir() if path.is_dir())[:2]
+    words = [f"<new{number}>" for number in range(1, len(folders) + 1)]
+    taught = [
+        part
+        for word, folder in zip(words, folders, strict=True)
+        for part in ("--concept", f"{word}={folder}", "--word", "object")
+    ]
+    run, out = tmp_path / "run", tmp_path / "drawn"
+    prior = ["--prior-count", "4", "--prior-steps", "10"] if how == "custom-diffusion" else []
+    where = ["--pipeline", pipeline, "--run", str(run), "--steps", "20"]
+    main(["personalize", how, *taught, *prior, *where])
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    assert all(math.isfinite(json.loads(line)["loss"]) for line in lines)
+    photos = sum(len([*folder.glob("*.jpg")]) for folder in folders)
+    assert json.loads((run / "config.json").read_text())["settings"]["data"]["count"] == photos
+    prompts = [part for word in words for part in ("--prompt", f"a photo of a {word}")]
+    main(["generate", str(run), *prompts, "--count", "2", "--steps", "10", "--out", str(out)])
+    for word in words:
+        first, second = (
+            image.read_bytes()
+            for image in sorted(out.rglob("*.png"))
+            if word.strip("<>") in str(image)
+        )
+        assert first != second

@@ -1,5 +1,6 @@
 """Models that ship: they draw and read at once, and their recipes give the like again."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,19 @@ def test_the_judge_of_house_numbers_reads_those_that_it_never_saw() -> None:
     judge = find_judges(None, {"class": images.class_names, "domain": PLACES})["house-numbers"]
     images = judge.prepare(images)
     assert accuracy(judge, images, judge_images(judge, images)).overall.value >= 0.97
+
+
+def test_all_that_ships_is_found_as_data_of_the_package(tmp_path: Path) -> None:
+    told = tomllib.loads((WEIGHTS.parents[2] / "pyproject.toml").read_text())
+    patterns = told["tool"]["setuptools"]["package-data"]["marmor"]
+    nested = tmp_path / "weights" / "a-model" / "pipeline" / "unet" / "config.json"
+    nested.parent.mkdir(parents=True)
+    nested.write_text("{}")
+    for package in (WEIGHTS.parent, tmp_path):
+        taken = {path for pattern in patterns for path in package.glob(pattern)}
+        here = {path for path in (package / "weights").rglob("*") if path.is_file()}
+        assert here
+        assert here <= taken
 
 
 @pytest.mark.slow

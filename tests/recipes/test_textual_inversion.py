@@ -15,7 +15,7 @@ from marmor.base.errors import UserError
 from marmor.cli import main
 from marmor.personalization import read_embedding
 from marmor.recipes import textual_inversion
-from marmor.recipes.concepts import ConceptMethod
+from marmor.recipes.concepts import ConceptMethod, prepare
 from marmor.recipes.personalized import load_personalized
 from marmor.recipes.textual_inversion import InversionSettings, method_of, train
 from marmor.training import RunFolder
@@ -74,6 +74,65 @@ def test_an_interrupted_run_goes_on_bit_for_bit(settings: Settings, tmp_path, mo
     main(["resume", str(stopped)])
     for name in ("new1", "new2"):
         assert torch.equal(learned(stopped, name), learned(straight, name))
+
+
+def test_a_random_start_is_as_long_as_words_are_and_the_words_own(
+    settings: Settings, pipeline
+) -> None:
+    asked = settings(start="random", word=(), vectors=2)
+    words, again, other = (prepare(each).rows() for each in (asked, asked, replace(asked, seed=1)))
+    assert words is not None
+    assert again is not None
+    assert other is not None
+    assert torch.equal(words.rows, again.rows)
+    assert not torch.equal(words.rows, other.rows)
+    mean = table(pipeline).norm(dim=1).mean().expand(4)
+    torch.testing.assert_close(words.rows.detach().norm(dim=1), mean)
+    assert torch.linalg.matrix_rank(words.rows) == 4
+    alone = prepare(replace(asked, concept=asked.concept[1:])).rows()
+    assert alone is not None
+    assert torch.equal(alone.rows, words.rows[2:])
+
+
+def test_the_command_starts_at_random_and_gives_the_same_again(
+    settings: Settings, tmp_path: Path
+) -> None:
+    asked = settings()
+    for run in ("first", "second"):
+        words = ["--pipeline", str(asked.pipeline), "--run", str(tmp_path / run), "--steps", "2"]
+        words += ["--concept", asked.concept[0], "--start", "random", "--no-mirror"]
+        main(["personalize", "textual-inversion", *words])
+    assert torch.equal(*(learned(tmp_path / run, "new1") for run in ("first", "second")))
+
+
+def test_photos_are_called_as_the_templates_say_until_they_change(
+    settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "said.txt"
+    file.write_text("a {}\na red {}\n")
+    asked = settings(templates=str(file))
+    lesson = prepare(asked)
+    assert lesson.tokens.shape[:2] == (2, 2)
+    said = [lesson.pipeline.tokenizer.decode(ids, True) for ids in lesson.tokens[0]]
+    assert [text.replace(" ", "") for text in said] == ["a<new1>", "ared<new1>"]
+    run = train(asked)
+    file.write_text("a {}\n")
+    with pytest.raises(UserError, match=r"templates .* changed since"):
+        textual_inversion.resume(run)
+    with pytest.raises(UserError, match="unknown list of templates"):
+        train(settings(templates="no-such", run=tmp_path / "none"))
+
+
+def test_photos_are_mirrored_unless_it_is_refused(settings: Settings) -> None:
+    ramp = torch.linspace(0, 255, 16).to(torch.uint8).expand(6, 3, 16, 16)
+    for mirror, least in ((True, 1), (False, 0)):
+        method = method_of(settings(batch=6, mirror=mirror))
+        lesson = method.lesson
+        shown = replace(lesson.photos, images=replace(lesson.photos.images, images=ramp))
+        method.lesson = replace(lesson, photos=shown)
+        seen = torch.cat([method.draw(step)["image"] for step in range(4)])
+        turned = (seen[:, 0, 0, -1] < seen[:, 0, 0, 0]).sum().item()
+        assert turned > least if mirror else turned == 0
 
 
 def test_photos_that_changed_stop_a_resume(settings: Settings, tmp_path: Path) -> None:

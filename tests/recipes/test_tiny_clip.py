@@ -15,8 +15,10 @@ from marmor.cli import main
 from marmor.data import epoch_order
 from marmor.data.scenes import UNSEEN, write_captioned
 from marmor.language import ClipSizes, clip_tokenizer, load_hub_clip
-from marmor.recipes import captioned_data, tiny_clip
+from marmor.recipes import captioned_data, folders, tiny_clip
 from marmor.recipes.captioned_data import CaptionWishes, load_pictures
+from marmor.recipes.exporting import export
+from marmor.recipes.text_image import ModelWishes, TextImage
 from marmor.recipes.tiny_clip import Contrast, TinyClipSettings, train
 from marmor.training import RunFolder
 
@@ -80,6 +82,45 @@ def test_the_folder_is_read_by_transformers_and_gives_the_same(settings: Setting
         pictures = clip.images(pixels.view(16, 16, 3).permute(2, 0, 1)[None])
         ours = clip.facts.scale * pictures @ clip.texts(["a red cube"]).T
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-5)
+
+
+def test_an_export_is_half_as_large_and_reads_alike(
+    settings: Settings, tmp_path, monkeypatch
+) -> None:
+    from safetensors.torch import load_file
+    from transformers import AutoModel
+
+    run, out = train(settings(), TINY).path, tmp_path / "weights" / "tiny-clip"
+    main(["export", str(run), "--out", str(out), "--note", "of scenes"])
+    halves = load_file(out / "clip" / "model.safetensors")
+    assert {v.dtype for v in halves.values() if v.is_floating_point()} == {torch.float16}
+    kept = RunFolder.open(run).average_weights()
+    theirs = AutoModel.from_pretrained(out / "clip", dtype=torch.float32).state_dict()
+    assert all(torch.equal(theirs[name], kept[name].half().float()) for name in theirs)
+    monkeypatch.setattr(folders, "WEIGHTS", tmp_path / "weights")
+    assert folders.note_of("pretrained:tiny-clip") == "of scenes"
+    shipped = TextImage(ModelWishes(model=Path("pretrained:tiny-clip")))
+    assert shipped.fingerprint == TextImage(ModelWishes(model=out)).fingerprint
+    assert {p.dtype for p in shipped.model.model.parameters()} == {torch.float32}
+    torch.testing.assert_close(
+        embedded(shipped.wishes.model), embedded(run / "clip"), atol=5e-3, rtol=0
+    )
+    main(["list", "--runs", str(tmp_path / "none")])
+    with pytest.raises(UserError, match="knows no guidance"):
+        export(run, tmp_path / "more", guidance=1.0)
+
+
+def test_a_folder_of_another_recipe_is_no_clip(settings: Settings, tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "digits", "digits", {}).path
+    with pytest.raises(UserError, match="is a run of the recipe 'digits', not of 'tiny-clip'"):
+        TextImage(ModelWishes(model=run))
+    with pytest.raises(UserError, match="'digits-two-domains' or"):
+        export(RunFolder.create(tmp_path / "words", "textual-inversion", {}).path, tmp_path / "out")
+    with pytest.raises(UserError, match="unknown shipped weights"):
+        TextImage(ModelWishes(model=Path("pretrained:no-such")))
+    unfinished = RunFolder.create(tmp_path / "begun", "tiny-clip", {}).path
+    with pytest.raises(UserError, match="has no clip yet; go on with it"):
+        TextImage(ModelWishes(model=unfinished))
 
 
 def test_an_interrupted_run_goes_on_bit_for_bit(

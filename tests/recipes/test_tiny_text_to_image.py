@@ -12,8 +12,9 @@ from marmor.base.errors import UserError
 from marmor.cli import main
 from marmor.data.scenes import write_captioned
 from marmor.language import ClipSizes
-from marmor.recipes import tiny_clip, tiny_text_to_image
+from marmor.recipes import folders, tiny_clip, tiny_text_to_image
 from marmor.recipes.captioned_data import load_pictures
+from marmor.recipes.personalized import load_personalized
 from marmor.recipes.text_to_image import load_pipeline
 from marmor.recipes.tiny_autoencoder import Coding, code, there_and_back
 from marmor.recipes.tiny_parts import PipelineSizes, words_of_clip
@@ -73,6 +74,39 @@ def test_the_folder_is_read_by_diffusers_and_gives_the_same(trained: Path, draw)
     told = json.loads((trained / "summary.json").read_text())
     assert told["autoencoder.psnr"] > 0
     assert len(told["prompts"]) == 8
+
+
+def test_an_export_draws_alike_wherever_a_pipeline_is_taken(
+    trained: Path, scenes: Path, tmp_path: Path, monkeypatch, draw
+) -> None:
+    from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import (
+        StableDiffusionPipeline,
+    )
+    from safetensors.torch import load_file
+
+    out = tmp_path / "weights" / "tiny-text-to-image"
+    main(["export", str(trained), "--out", str(out)])
+    for part in ("unet", "vae", "text_encoder"):
+        (file,) = (out / "pipeline" / part).glob("*.safetensors")
+        found = {v.dtype for v in load_file(file).values() if v.is_floating_point()}
+        assert found == {torch.float16}
+    assert not [value for value in json.loads((out / "config.json").read_text()) if "/" in value]
+    theirs = StableDiffusionPipeline.from_pretrained(out / "pipeline")
+    theirs.set_progress_bar_config(disable=True)
+    monkeypatch.setattr(folders, "WEIGHTS", tmp_path / "weights")
+    shipped = load_personalized(Path("pretrained:tiny-text-to-image"))
+    assert {p.dtype for p in shipped.unet.parameters()} == {torch.float32}
+    image = draw(shipped, "a red cube")
+    assert torch.equal(image, draw(theirs, "a red cube"))
+    assert torch.equal(image, draw(load_personalized(out), "a red cube"))
+    own = draw(load_personalized(trained), "a red cube")
+    torch.testing.assert_close(image, own, atol=0.02, rtol=0)
+    words = ["--concept", f"<new1>={scenes / 'new' / 'red_cone'}", "--word", "object"]
+    where = ["--pipeline", "pretrained:tiny-text-to-image", "--run", str(tmp_path / "words")]
+    main(["personalize", "textual-inversion", *where, *words, "--steps", "1"])
+    assert load_personalized(tmp_path / "words").tokenizer.get_vocab()["<new1>"]
+    with pytest.raises(UserError, match=r"recipe 'textual-inversion', not of 'tiny-text-to-image'"):
+        load_pipeline(tmp_path / "words")
 
 
 def test_scaled_latents_have_unit_variance(trained: Path, settings: Settings) -> None:

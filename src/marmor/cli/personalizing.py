@@ -62,13 +62,13 @@ def personalize_lora(
 
 def personalize_merge(
     runs: Positional[tuple[Path, ...]],
-    run: Path = Path("runs/merged"),
+    run: Annotated[Path, arg(aliases=("--out",))] = Path("runs/merged"),
     prompt: UseAppendAction[tuple[str, ...]] = (),
     captions: Path | None = None,
 ) -> None:
     """Merge concepts that were learned apart in the same pipeline, in closed form.
 
-    Example: marmor personalize merge runs/dog runs/cat --run runs/both
+    Example: marmor personalize merge runs/dog runs/cat --out runs/both
 
     Args:
         runs: runs of `marmor personalize custom-diffusion`, or of textual-inversion.

@@ -24,7 +24,8 @@ def export(
 
     Args:
         run: the run folder.
-        out: a new folder for config.json and model.safetensors, in half precision.
+        out: a new folder for config.json and model.safetensors, in half precision; of tiny-clip and
+            tiny-text-to-image for config.json and the folder of transformers or diffusers.
         to: diffusers and a new folder for unet, scheduler and model_index.json; --network unet only.
         note: what the model is and what it was trained on.
         guidance: the scale it is drawn with from then on; long training needs less.

@@ -16,7 +16,13 @@ from marmor.metrics.leaks import Leaks, leaks, located, photo_leak
 from marmor.metrics.manifold import Manifold, manifold
 from marmor.metrics.means import Mean, mean, mean_within
 from marmor.metrics.neighbours import Neighbours, nearest
-from marmor.metrics.objects import ObjectScores, all_shown, object_answers, object_scores
+from marmor.metrics.objects import (
+    ObjectScores,
+    all_shown,
+    any_shown,
+    object_answers,
+    object_scores,
+)
 from marmor.metrics.ranking import ranks, top
 from marmor.metrics.statistics import Gaussian, gaussian
 
@@ -36,6 +42,7 @@ __all__ = [
     "Share",
     "agreement",
     "all_shown",
+    "any_shown",
     "calibration",
     "can_detect",
     "closer_share",

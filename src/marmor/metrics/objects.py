@@ -41,6 +41,11 @@ def all_shown(probabilities: Tensor) -> Tensor:
     return (probabilities >= SHOWN).all(1)
 
 
+def any_shown(probabilities: Tensor) -> Tensor:
+    """Whether pictures show at least one of some objects: (N, K) in [0, 1] → bool (N,)."""
+    return (probabilities >= SHOWN).any(1)
+
+
 def object_scores(probabilities: Tensor, asked: Tensor) -> ObjectScores:
     """From a judge's probabilities (N, K) in [0, 1] and the objects asked for, bool (N, K).
 

@@ -20,6 +20,7 @@ from marmor.personalization.placeholders import (
     add_placeholder,
     expand,
     first_vectors,
+    random_vectors,
 )
 from marmor.personalization.projections import (
     MARK,
@@ -71,6 +72,7 @@ __all__ = [
     "plain_colours",
     "projection_names",
     "put_in",
+    "random_vectors",
     "read_embedding",
     "read_low_rank",
     "read_projections",

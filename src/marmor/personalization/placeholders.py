@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from marmor.base.errors import UserError
 
@@ -46,6 +47,16 @@ def first_vectors(tokenizer: Any, encoder: Any, word: str, vectors: int) -> Tens
         )
     found = encoder.get_input_embeddings().weight.detach()[ids]
     return found.expand(vectors, -1).clone()
+
+
+def random_vectors(encoder: Any, vectors: int, generator: torch.Generator) -> Tensor:
+    """Where training starts that knows nothing: every direction as likely, (vectors, D), on the CPU.
+
+    Each is as long as the rows of the encoder's table are in the mean, so that it is read like a word.
+    """
+    table = encoder.get_input_embeddings().weight.detach().cpu()
+    drawn = torch.randn((vectors, table.shape[1]), generator=generator)
+    return F.normalize(drawn, dim=1) * table.norm(dim=1).mean()
 
 
 def add_placeholder(tokenizer: Any, encoder: Any, name: str, vectors: Tensor) -> Placeholder:

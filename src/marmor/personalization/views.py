@@ -8,12 +8,15 @@ SMALLEST = 0.8
 """The narrowest crop, as a share of the side."""
 
 
-def views(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Random square crops brought back to size, half of them mirrored; (B, C, S, S) of any range."""
+def views(images: Tensor, generator: torch.Generator, mirror: bool = True) -> Tensor:
+    """Random square crops brought back to size, half of them mirrored where asked; (B, C, S, S) of any range.
+
+    The crops are the same with and without ``mirror``.
+    """
     count = len(images)
     share, across, down, side = torch.rand((4, count), generator=generator)
     zoom = SMALLEST + (1 - SMALLEST) * share
-    mirrored = torch.where(side < 0.5, -1.0, 1.0)
+    mirrored = torch.where(side < 0.5 * mirror, -1.0, 1.0)
     zero = torch.zeros(count)
     rows = torch.stack(
         [

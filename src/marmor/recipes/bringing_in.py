@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -108,9 +109,9 @@ def _sort(file: Path, found: Found) -> None:
         if not NAME.fullmatch(name):
             console.print(f"note: the word {name!r} of {file} is called '<{name}>' here.")
             name = f"<{name}>"
-        if name in found.words:
+        if not torch.equal(found.words.get(name, vectors), vectors):
             raise UserError(
-                f"{file} holds the word {name}, which another file holds too; name one."
+                f"{file} holds the word {name}, which another file holds with other vectors; name one."
             )
         found.words[name] = vectors
 

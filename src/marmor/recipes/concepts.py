@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from marmor.base.pixels import to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import torch_stream
 from marmor.data import ImageSet, epoch_order, join, read
+from marmor.language import fill, read_templates
 from marmor.personalization import (
     NAME,
     Concepts,
@@ -21,13 +22,19 @@ from marmor.personalization import (
     add_placeholder,
     expand,
     first_vectors,
+    random_vectors,
     require_target,
     squared_error,
     views,
 )
 from marmor.recipes.learned import base_of, told
 from marmor.recipes.prior import Prior
-from marmor.recipes.text_to_image import image_side, load_pipeline, training_scheduler
+from marmor.recipes.text_to_image import (
+    image_side,
+    load_pipeline,
+    pipeline_folder,
+    training_scheduler,
+)
 from marmor.recipes.training_images import facts_of
 from marmor.training import (
     Batch,
@@ -46,6 +53,7 @@ USUAL_MINUTES = 10.0
 WORD_RATE = 0.005
 EMA = 0.98
 START = "object"
+Start = Literal["word", "random"]
 FEWEST = 2
 """A word that is learned from one photo is that photo."""
 SENTENCES = (
@@ -66,7 +74,8 @@ class ConceptWishes:
     """What every `marmor personalize` command that trains can be told.
 
     Args:
-        pipeline: a folder of diffusers' StableDiffusionPipeline.
+        pipeline: a folder of diffusers' StableDiffusionPipeline, a run of `marmor train tiny-text-to-image`,
+            or pretrained:NAME.
         concept: each new word and its photos, '<new1>=DIR'; several learn side by side.
         word: a word of the pipeline where the vectors start, "object" when left out; one for all, or one
             a concept.
@@ -77,6 +86,10 @@ class ConceptWishes:
         seed: everything random follows from it.
         batch: photos a step.
         precision: auto is bf16 where the processor has it.
+        start: word, or random: seeded vectors as long as words are in the mean, which say nothing.
+        templates: what photos are called in training: openai, simple, plain, or a text file with {} on each
+            line; eight neutral sentences when left out.
+        mirror: whether half of the views of photos are mirrored; not for things with writing on them.
     """
 
     pipeline: Path
@@ -89,6 +102,9 @@ class ConceptWishes:
     seed: int = 0
     batch: int = 4
     precision: Precision = "auto"
+    start: Start = "word"
+    templates: str | None = None
+    mirror: bool = True
 
     @property
     def budget(self) -> Budget:
@@ -115,6 +131,11 @@ class ConceptWishes:
         starts = self.word or (START,)
         return list(starts * (len(self.concept) // len(starts)))
 
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What photos are called, {} for the word; UserError for templates that cannot be read."""
+        return SENTENCES if self.templates is None else read_templates(self.templates)
+
     def check(self) -> None:
         """UserError for wishes that cannot be."""
         concepts = self.concepts
@@ -135,7 +156,10 @@ class ConceptWishes:
     def asked(self) -> dict[str, Any]:
         """As JSON for the run's config; paths are absolute, so that it can be resumed from anywhere."""
         concept = tuple(f"{name}={folder.resolve()}" for name, folder in self.concepts.items())
-        told = {name: _plain(value) for name, value in vars(replace(self, concept=concept)).items()}
+        placed = replace(self, concept=concept, pipeline=pipeline_folder(self.pipeline))
+        told = {name: _plain(value) for name, value in vars(placed).items()}
+        if self.templates is not None and Path(self.templates).is_file():
+            told["templates"] = str(Path(self.templates).resolve())
         del told["run"]  # the run's own place is where its folder lies
         return told
 
@@ -144,12 +168,17 @@ Wishes = TypeVar("Wishes", bound=ConceptWishes)
 
 
 def wishes_of(run: RunFolder, kind: type[Wishes]) -> Wishes:
-    """What a run was asked for; UserError where its pipeline has gone or changed since."""
+    """What a run was asked for; UserError where its pipeline or its templates have changed since."""
     asked = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in run.config["settings"]["asked"].items()
     }
-    return kind(**{**asked, "pipeline": base_of(run), "run": run.path})
+    wishes = kind(**{**asked, "pipeline": base_of(run), "run": run.path})
+    if run.config["settings"].get("sentences", list(SENTENCES)) != list(wishes.sentences):
+        raise UserError(
+            f"the templates {wishes.templates} changed since {run.path} began; put back what they were."
+        )
+    return wishes
 
 
 @dataclass(frozen=True)
@@ -218,14 +247,22 @@ def prepare(wishes: ConceptWishes, phrases: bool = False) -> Lesson:
     require_target(training_scheduler(pipeline))
     photos = read_photos(concepts, image_side(pipeline))
     parts = pipeline.tokenizer, pipeline.text_encoder
-    words = [
-        add_placeholder(*parts, name, first_vectors(*parts, start, wishes.vectors))
-        for name, start in zip(concepts, wishes.words, strict=True)
-        if NAME.fullmatch(name) or not phrases
-    ]
-    said = [[sentence.format(name) for sentence in SENTENCES] for name in concepts]
+    new = [name for name in concepts if NAME.fullmatch(name) or not phrases]
+    starts = _starts(wishes, pipeline, new)
+    words = [add_placeholder(*parts, name, starts[name]) for name in new]
+    said = [[fill(sentence, name) for sentence in wishes.sentences] for name in concepts]
     tokens = [tokens_of(pipeline.tokenizer, each, words) for each in said]
     return Lesson(pipeline, words, photos, torch.stack(tokens))
+
+
+def _starts(wishes: ConceptWishes, pipeline: Any, new: Sequence[str]) -> dict[str, Tensor]:
+    """Where the vectors (V, D) of each new word start; a random start is the same beside any others."""
+    count, encoder = wishes.vectors, pipeline.text_encoder
+    if wishes.start == "random":
+        streams = {name: torch_stream(wishes.seed, "start", name) for name in new}
+        return {name: random_vectors(encoder, count, stream) for name, stream in streams.items()}
+    words = dict(zip(wishes.concepts, wishes.words, strict=True))
+    return {name: first_vectors(pipeline.tokenizer, encoder, words[name], count) for name in new}
 
 
 def tokens_of(tokenizer: Any, sentences: list[str], words: list[Placeholder]) -> Tensor:
@@ -258,6 +295,7 @@ class ConceptMethod:
     ) -> None:
         self.lesson, self.module, self.prior = lesson, module, prior
         self.seed, self.batch_size = wishes.seed, wishes.batch
+        self.mirror = wishes.mirror
         self.scheduler = training_scheduler(lesson.pipeline)
         self.dataset_size = len(lesson.photos.images)
         self.turn = Turn(self.loss, optimizers)
@@ -270,7 +308,7 @@ class ConceptMethod:
         stream = torch_stream(self.seed, "train", step)
         photos = self.lesson.photos
         chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)
-        sentence = torch.randint(len(SENTENCES), (self.batch_size,), generator=stream)
+        sentence = torch.randint(self.lesson.tokens.shape[1], (self.batch_size,), generator=stream)
         concepts = photos.concepts[chosen]
         tokens = self.lesson.tokens[concepts, sentence]
         batch = self._noised(photos.images.images[chosen], tokens, stream)
@@ -286,7 +324,7 @@ class ConceptMethod:
         shape = (len(images), pipeline.vae.config.latent_channels, side, side)
         times = self.scheduler.config["num_train_timesteps"]
         return {
-            "image": views(to_unit(images), stream),
+            "image": views(to_unit(images), stream, self.mirror),
             "tokens": tokens,
             "spread": torch.randn(shape, generator=stream),
             "noise": torch.randn(shape, generator=stream),
@@ -347,6 +385,7 @@ def begin(
     config = {
         "asked": wishes.asked(),
         "data": facts_of(lesson.photos.images),
+        "sentences": list(wishes.sentences),
         **(more or {}),
         **told(wishes.pipeline, [word.name for word in lesson.words], files),
     }

@@ -13,7 +13,6 @@ from torch import Tensor
 from marmor.base.errors import UserError
 from marmor.personalization import ChosenWeights, Concepts, projection_names, write_projections
 from marmor.recipes.concepts import (
-    SENTENCES,
     WORD_RATE,
     ConceptMethod,
     ConceptWishes,
@@ -38,8 +37,8 @@ class CustomSettings(ConceptWishes):
     """What `marmor personalize custom-diffusion` can be told.
 
     Args:
-        word: what kind of thing each concept is, a word of the pipeline: the vectors start there, and
-            pictures of that kind are the prior; one for all, or one a concept.
+        word: what kind of thing each concept is, a word of the pipeline: the vectors start there, unless at
+            random, and pictures of that kind are the prior; one for all, or one a concept.
         run: the run folder to write.
         rate: learning rate of the projections; 8e-5 is the paper's, for Stable Diffusion.
         prior: a folder of pictures of the concept's kind, one for all, or one a concept; drawn by the
@@ -113,7 +112,7 @@ def prepare_with_prior(settings: CustomSettings) -> tuple[Lesson, Prior | None]:
 
 def _said(settings: CustomSettings) -> list[list[str]]:
     """What the prior's pictures of each concept are called."""
-    return [captions(word, settings.prior_prompt or SENTENCES) for word in settings.words]
+    return [captions(word, settings.prior_prompt or settings.sentences) for word in settings.words]
 
 
 def _prior_tokens(settings: CustomSettings, lesson: Lesson) -> list[Tensor]:

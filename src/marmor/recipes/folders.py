@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from marmor.base.errors import UserError, unknown_name
-from marmor.base.files import read_json
+from marmor.base.files import read_json, read_settings
 from marmor.training import RunFolder, load_weights
 
 PRETRAINED = "pretrained:"
@@ -15,6 +15,8 @@ DRAWING_RECIPES = ("digits", "digits-two-domains", "faces", "gan-faces", "iclevr
 """Recipes whose runs draw images."""
 FACE_RECIPES = ("faces", "gan-faces")
 """Of them, those whose images may be faces."""
+HUB_PARTS = {"tiny-clip": "clip", "tiny-text-to-image": "pipeline"}
+"""Recipes whose runs hold a folder of transformers or of diffusers, and what it is called there."""
 WEIGHTS = Path(str(files("marmor") / "weights"))
 WEIGHTS_FILE = "model.safetensors"
 
@@ -30,6 +32,33 @@ def note_of(spec: str) -> str:
     return config.get("settings", {}).get("note", "") if spec.startswith(PRETRAINED) else ""
 
 
+def place_of(spec: str | Path) -> Path:
+    """Where `pretrained:NAME` lies; any other path as it is. UserError for a name that does not ship."""
+    name = str(spec)
+    if not name.startswith(PRETRAINED):
+        return Path(spec)
+    if (name := name.removeprefix(PRETRAINED)) not in pretrained():
+        raise unknown_name("shipped weights", name, pretrained())
+    return WEIGHTS / name
+
+
+def hub_folder(spec: str | Path, recipe: str) -> Path:
+    """The folder of transformers or diffusers in a run of ``recipe``, an export of it, or `pretrained:NAME`.
+
+    ``recipe`` is one of HUB_PARTS. Files, and folders that marmor did not write, are what they are.
+    Raises UserError for a run of another recipe, and for one that is not finished.
+    """
+    path = place_of(spec)
+    config = path / "config.json"
+    if not config.is_file() or "recipe" not in read_settings(config):
+        return path
+    run = RunFolder.open(path, recipe)
+    inner = run.path / HUB_PARTS[recipe]
+    if not inner.is_dir():
+        raise UserError(f"{path} has no {inner.name} yet; go on with it: marmor resume {path}.")
+    return inner
+
+
 class Stored(NamedTuple):
     """What a folder holds: its settings, float32 weights, and how many images trained them."""
 
@@ -43,12 +72,7 @@ def open_folder(spec: str, *recipes: str) -> Stored | None:
 
     Raises UserError where nothing is there, or where it is of none of the recipes.
     """
-    if not spec.startswith(PRETRAINED):
-        path = Path(spec)
-    elif (name := spec.removeprefix(PRETRAINED)) in pretrained():
-        path = WEIGHTS / name
-    else:
-        raise unknown_name("shipped weights", name, pretrained())
+    path = place_of(spec)
     if path.is_file():
         return None
     if not path.exists():

@@ -14,7 +14,7 @@ from torch import Tensor
 from marmor.base.errors import UserError
 from marmor.base.files import inside
 from marmor.personalization import read_embedding, write_embedding
-from marmor.recipes.text_to_image import fingerprint
+from marmor.recipes.text_to_image import fingerprint, pipeline_folder
 from marmor.training import RunFolder
 
 PROJECTIONS = "pytorch_custom_diffusion_weights.safetensors"
@@ -24,8 +24,9 @@ KEY = "learned"
 
 def told(pipeline: Path, words: Sequence[str], files: Sequence[str] = ()) -> dict[str, Any]:
     """What config.json keeps: the pipeline, its fingerprint, words, and files of weights."""
+    folder = pipeline_folder(pipeline).resolve()
     return {
-        "pipeline": {"folder": str(pipeline.resolve()), "fingerprint": fingerprint(pipeline)},
+        "pipeline": {"folder": str(folder), "fingerprint": fingerprint(folder)},
         KEY: {"words": list(words), "files": list(files)},
     }
 

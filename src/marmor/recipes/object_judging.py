@@ -104,6 +104,19 @@ class LoadedObjectJudge:
         return fingerprint(copy.deepcopy(self.judge).half())
 
 
+def swapped(objects: Sequence[str]) -> tuple[str, ...]:
+    """What 'a red cube next to a blue ring' shows where features are swapped: a red ring, a blue cube.
+
+    A colour of each with the shape of another, unless that is asked for too; () where a name is not a
+    colour and a shape.
+    """
+    pairs = [name.split() for name in objects]
+    if any(len(pair) != 2 for pair in pairs):
+        return ()
+    mixed = (f"{colour} {shape}" for colour, _ in pairs for _, shape in pairs)
+    return tuple(dict.fromkeys(name for name in mixed if name not in objects))
+
+
 def load_object_judge(spec: str) -> LoadedObjectJudge:
     """A run of `marmor train scene-judge`, `pretrained:NAME`, or the course's checkpoint file."""
     folder = open_folder(spec, JUDGE_RECIPE)

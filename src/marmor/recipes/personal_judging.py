@@ -11,10 +11,10 @@ from marmor.base.errors import UserError
 from marmor.base.tensors import read_guarded
 from marmor.data import Fit, ImageSet
 from marmor.language import logits
-from marmor.metrics import Leaks, all_shown, leaks, located
+from marmor.metrics import Leaks, all_shown, any_shown, leaks, located
 from marmor.recipes.concept_lists import Baseline, Entry
 from marmor.recipes.generating import maps_file
-from marmor.recipes.object_judging import LoadedObjectJudge
+from marmor.recipes.object_judging import LoadedObjectJudge, swapped
 from marmor.recipes.text_image import TextImage
 
 BEST = 5
@@ -39,6 +39,8 @@ class PromptScores:
         text: text scores, float64 (N,).
         leaks: None for one concept, and without maps of attention.
         present: whether a judge finds every object, bool (N,); None where none can tell.
+        swapped: whether it finds a colour of one with the shape of another, bool (N,); None where it cannot
+            tell, and for one object.
     """
 
     entry: Entry
@@ -48,6 +50,7 @@ class PromptScores:
     text: Tensor
     leaks: Leaks | None
     present: Tensor | None
+    swapped: Tensor | None
 
     @property
     def leak(self) -> Tensor | None:
@@ -143,6 +146,7 @@ class Judging:
             said.double(),
             self._leaks(folder, entry, number, images),
             self._present(entry, images),
+            self._swapped(entry, images),
         )
 
     def _leaks(self, folder: Path, entry: Entry, number: int, images: ImageSet) -> Leaks | None:
@@ -172,6 +176,12 @@ class Judging:
         if self.judge is None or not entry.objects:
             return None
         return all_shown(self.judge.read(images, entry.objects))
+
+    def _swapped(self, entry: Entry, images: ImageSet) -> Tensor | None:
+        mixed = swapped(entry.objects)
+        if self.judge is None or not mixed or not set(mixed) <= set(self.judge.objects or ()):
+            return None
+        return any_shown(self.judge.read(images, mixed))
 
 
 def cut_out(image: Tensor, weights: Tensor, side: int) -> Tensor:

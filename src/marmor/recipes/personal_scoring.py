@@ -57,6 +57,7 @@ class Group:
     leak: Mean | None
     told_apart: Share | None
     present: Share | None
+    swapped: Share | None
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,7 @@ def _group(name: str, prompts: Sequence[PromptScores]) -> Group:
         values.get("leak"),
         _share([each.told_apart for each in prompts]),
         _share([each.present for each in prompts]),
+        _share([each.swapped for each in prompts]),
     )
 
 

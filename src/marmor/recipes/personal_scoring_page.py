@@ -39,6 +39,7 @@ COLUMNS = (
     "leak",
     "told apart",
     "both present",
+    "swapped",
     "pictures",
 )
 TITLES = {
@@ -47,6 +48,7 @@ TITLES = {
     "leak": "Leak",
     "told_apart": "Objects told apart by the CLIP",
     "present": "Every object found by the judge",
+    "swapped": "A swapped object found by the judge",
 }
 PROMPT_COLUMNS = (
     "method",
@@ -74,6 +76,7 @@ IMAGE_COLUMNS = (
     "leak",
     "told_apart",
     "all_present",
+    "swapped",
 )
 REFERENCES = (
     "Radford et al.: Learning Transferable Visual Models From Natural Language Supervision, 2021 "
@@ -90,7 +93,9 @@ MEANING = (
     "more it looks like another concept than like its own. At 0 it is like both alike, below 0 more like its "
     "own.",
     "Told apart: the share of pictures in which every such piece looks most like its own concept. Both "
-    "present: the share of pictures in which the judge of scenes finds every object.",
+    "present: the share of pictures in which the judge of scenes finds every object. "
+    "Swapped: the share in which it finds the colour of one with the shape of another, which nobody asked "
+    "for: a leak by a judge that knows the truth.",
     "Intervals are over pictures, with the prompts as they are: Student's for means, Wilson's for shares.",
 )
 
@@ -168,6 +173,7 @@ def _image_cells(scores: PromptScores, place: int) -> list[str]:
         "" if scores.leak is None else f"{scores.leak[place]:.6f}",
         "" if scores.told_apart is None else _said(scores.told_apart[place]),
         "" if scores.present is None else _said(scores.present[place]),
+        "" if scores.swapped is None else _said(scores.swapped[place]),
     ]
 
 

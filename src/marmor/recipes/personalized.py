@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from marmor.base.errors import UserError, reason
-from marmor.base.files import atomic
+from marmor.base.files import atomic, inside
 from marmor.data.writers import whole_folder
 from marmor.personalization import (
     add_placeholder,
@@ -19,6 +19,7 @@ from marmor.personalization import (
     write_embedding,
     write_projections,
 )
+from marmor.recipes.folders import place_of
 from marmor.recipes.learned import LOW_RANK, PROJECTIONS, base_of, read_words, weights_file
 from marmor.recipes.text_to_image import load_pipeline
 from marmor.training import RunFolder
@@ -30,17 +31,18 @@ RECIPES = (
     "personalize-merge",
     "personalize-import",
 )
+PIPELINE = "tiny-text-to-image"
 Target = Literal["pipeline", "safetensors", "bin"]
 
 
 def load_personalized(run: Path) -> Any:
     """A StableDiffusionPipeline in float32 with the words and weights of a run in it.
 
-    ``run`` is a run of `marmor personalize`, whatever its kind, or a plain pipeline folder of diffusers.
+    ``run`` is a run of `marmor personalize`, whatever its kind, or what ``load_pipeline`` takes.
     Prompts may use the run's words; diffusers writes several vectors out by itself. Raises UserError where
     the folder is neither, where nothing has been learned yet, and where the run's pipeline has changed.
     """
-    if (run / "model_index.json").is_file():
+    if is_pipeline(run):
         return load_pipeline(run)
     opened = open_personalized(run)
     words = read_words(opened)
@@ -52,6 +54,14 @@ def load_personalized(run: Path) -> Any:
     if low_rank is not None:
         add_low_rank_file(pipeline, low_rank)
     return pipeline
+
+
+def is_pipeline(spec: Path) -> bool:
+    """Whether a folder, or `pretrained:NAME`, is a pipeline in which nothing was learned."""
+    folder = place_of(spec)
+    if (folder / "model_index.json").is_file():
+        return True
+    return RunFolder.open(folder, *RECIPES, PIPELINE).recipe == PIPELINE
 
 
 def open_personalized(run: Path) -> RunFolder:
@@ -95,6 +105,8 @@ def export(run: Path, out: Path, to: Target = "pipeline") -> None:
     """Writes a run as a whole pipeline with all that was learned folded in, or as files for diffusers.
 
     ``to``: pipeline, or the ending of the files: one a word, ``<new1>.bin``, and the weights of the U-Net.
+    Each word is also written as ``learned_embeds.bin``, which diffusers finds by itself; the format holds one
+    word, so that of several each lies in a folder of its own, ``new1``.
     Raises UserError where ``out`` holds something already, before anything is written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -116,8 +128,11 @@ def _write_pipeline(run: Path, out: Path) -> None:
 
 def _write_files(run: Path, out: Path, to: Target) -> None:
     opened = open_personalized(run)
-    for name, vectors in read_words(opened).items():
-        write_embedding(out / f"{name}.{to}", name, vectors)
+    words = read_words(opened)
+    for name, vectors in words.items():
+        own = out if len(words) == 1 else inside(out, name.strip("<>"))
+        for file in (out / f"{name}.{to}", own / f"learned_embeds.{to}"):
+            write_embedding(file, name, vectors)
     projections, low_rank = (weights_file(opened, name) for name in (PROJECTIONS, LOW_RANK))
     if projections is not None:
         unet = load_pipeline(base_of(opened)).unet

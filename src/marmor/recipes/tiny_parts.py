@@ -18,6 +18,7 @@ from marmor.language import (
     save_tokenizer,
     text_config,
 )
+from marmor.recipes.folders import hub_folder
 
 LATENT_CHANNELS = 4
 
@@ -115,14 +116,14 @@ def new_words(tokenizer: Any, sizes: PipelineSizes) -> Words:
 
 
 def words_of_clip(folder: Path) -> Words:
-    """Tokenizer and text encoder of a CLIP of transformers, or of a run of `marmor train tiny-clip`.
+    """Tokenizer and text encoder of a CLIP.
 
-    Raises UserError for what is neither, and for a SigLIP, whose text encoder no such pipeline has.
+    ``folder`` is one of transformers, a run of `marmor train tiny-clip`, or `pretrained:NAME`. Raises
+    UserError for what is none, and for a SigLIP, whose text encoder no such pipeline has.
     """
     from transformers import CLIPModel, CLIPTextModel
 
-    inner = folder / "clip"
-    clip = load_hub_clip(inner if inner.is_dir() else folder)
+    clip = load_hub_clip(hub_folder(folder, "tiny-clip"))
     if not isinstance(clip.model, CLIPModel):
         raise UserError(f"{folder} holds no CLIP; name one, or a run of `marmor train tiny-clip`.")
     config: Any = clip.model.config.text_config

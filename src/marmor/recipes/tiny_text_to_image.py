@@ -4,7 +4,7 @@ First an autoencoder, then a U-Net and a text encoder together, on its latents (
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from marmor.data.scenes import UNSEEN
 from marmor.figures import grid, pairs, save_png
 from marmor.language import clip_tokenizer
 from marmor.personalization import squared_error
-from marmor.recipes import tiny_autoencoder
+from marmor.recipes import tiny_autoencoder, tiny_clip
 from marmor.recipes.captioned_data import (
     SCENES,
     CaptionWishes,
@@ -30,6 +30,7 @@ from marmor.recipes.captioned_data import (
     plain,
     sentences_of,
 )
+from marmor.recipes.folders import hub_folder
 from marmor.recipes.text_to_image import image_side, training_scheduler
 from marmor.recipes.tiny_autoencoder import Coding, code, there_and_back
 from marmor.recipes.tiny_parts import (
@@ -85,8 +86,8 @@ class TinyTextToImageSettings(CaptionWishes):
     """What `marmor train tiny-text-to-image` can be told.
 
     Args:
-        clip: a CLIP folder, or a run of `marmor train tiny-clip`, whose tokenizer and text encoder training
-            starts from; both new when left out.
+        clip: a CLIP folder, a run of `marmor train tiny-clip` or pretrained:NAME, whose tokenizer and text
+            encoder training starts from; both new when left out.
         run: the run folder to write; the model lies in its folder pipeline.
         minutes: budget in minutes of training, 65 when nothing is said, a fifth of it for the autoencoder.
         steps: budget in optimizer steps of each of the two.
@@ -176,6 +177,8 @@ def train(settings: TinyTextToImageSettings, sizes: PipelineSizes = SIZES) -> Ru
         raise UserError(f"--batch must be at least 1, not {settings.batch}.")
     _ = settings.budget(1.0)
     require_diffusers()
+    if settings.clip is not None:
+        settings = replace(settings, clip=hub_folder(settings.clip, tiny_clip.RECIPE))
     data = load_pictures(settings, settings.seed).seen
     words = _words(settings, sizes, data)
     config = {
