@@ -19,6 +19,12 @@ WEIGHTS = Path(str(files("marmor") / "weights"))
 WEIGHTS_FILE = "model.safetensors"
 
 
+def inner_of(path: Path, name: str) -> Path:
+    """The folder ``name`` in which a run keeps what it made; the path itself where there is none."""
+    inner = path / name
+    return inner if inner.is_dir() else path
+
+
 def pretrained() -> dict[str, dict[str, Any]]:
     """The config of every model that ships with marmor, by name."""
     return {path.parent.name: read_json(path) for path in sorted(WEIGHTS.glob("*/config.json"))}

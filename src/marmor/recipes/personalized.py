@@ -20,7 +20,7 @@ from marmor.personalization import (
     write_projections,
 )
 from marmor.recipes.learned import LOW_RANK, PROJECTIONS, base_of, read_words, weights_file
-from marmor.recipes.text_to_image import load_pipeline
+from marmor.recipes.text_to_image import load_pipeline, pipeline_folder
 from marmor.training import RunFolder
 
 RECIPES = (
@@ -40,7 +40,7 @@ def load_personalized(run: Path) -> Any:
     Prompts may use the run's words; diffusers writes several vectors out by itself. Raises UserError where
     the folder is neither, where nothing has been learned yet, and where the run's pipeline has changed.
     """
-    if (run / "model_index.json").is_file():
+    if (pipeline_folder(run) / "model_index.json").is_file():
         return load_pipeline(run)
     opened = open_personalized(run)
     words = read_words(opened)
@@ -108,7 +108,7 @@ def export(run: Path, out: Path, to: Target = "pipeline") -> None:
 
 def _write_pipeline(run: Path, out: Path) -> None:
     pipeline = load_personalized(run)
-    if getattr(pipeline.unet, "peft_config", None):
+    if any(getattr(part, "peft_config", None) for part in (pipeline.unet, pipeline.text_encoder)):
         pipeline.fuse_lora()
         pipeline.unload_lora_weights()
     pipeline.save_pretrained(out)

@@ -1,7 +1,7 @@
 """Models of pictures and sentences from any file, and their embeddings, kept from one command to the next."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from marmor.language import (
     sentences_for,
 )
 from marmor.networks.checkpoints import load_into, load_state
+from marmor.recipes.folders import inner_of
 
 BATCH = 32
 READ = (".json", ".txt", ".model", ".safetensors", ".bin", ".pt", ".pth")
@@ -41,7 +42,8 @@ class ModelWishes:
     """Which model reads pictures and sentences.
 
     Args:
-        model: a folder of a CLIP or SigLIP of transformers, an open_clip checkpoint, or OpenAI's .pt.
+        model: a folder of a CLIP or SigLIP of transformers, a run of `marmor train tiny-clip`, an open_clip
+            checkpoint, or OpenAI's .pt.
         architecture: of an open_clip checkpoint: a name such as ViT-B-32, or a JSON file of its sizes.
         activation: quick_gelu or gelu, against what the checkpoint's kind says.
     """
@@ -58,8 +60,8 @@ class TextImage:
     """
 
     def __init__(self, wishes: ModelWishes) -> None:
-        self.wishes = wishes
-        self.fingerprint = _fingerprint(wishes)
+        self.wishes = replace(wishes, model=inner_of(wishes.model, "clip"))
+        self.fingerprint = _fingerprint(self.wishes)
 
     @cached_property
     def model(self) -> Clip:
@@ -75,6 +77,8 @@ class TextImage:
         try:
             return read(spec, split)
         except MissingSplitError:
+            if split == "train":
+                raise
             return self.read(spec, "train")
         except MixedSizesError:
             sight = self.facts.sight

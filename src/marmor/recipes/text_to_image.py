@@ -5,6 +5,7 @@ from typing import Any
 
 from marmor.base.errors import UserError, reason
 from marmor.base.files import fingerprint_of, read_settings
+from marmor.recipes.folders import inner_of
 
 KIND = "StableDiffusionPipeline"
 PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
@@ -14,11 +15,17 @@ READ = (".json", ".txt", ".model", ".safetensors", ".bin")
 """Endings of the files that a part may be made of."""
 
 
+def pipeline_folder(path: Path) -> Path:
+    """The folder itself, or the pipeline that a run of `marmor train tiny-text-to-image` holds."""
+    return inner_of(path, "pipeline")
+
+
 def load_pipeline(folder: Path) -> Any:
     """A StableDiffusionPipeline in float32, its networks frozen.
 
     Raises UserError where the folder is none, lacks a part, or cannot be read, and without diffusers.
     """
+    folder = pipeline_folder(folder)
     _check(folder)
     try:
         import diffusers
@@ -45,6 +52,7 @@ def fingerprint(folder: Path) -> str:
 
     Raises UserError where the folder is no pipeline or lacks a part.
     """
+    folder = pipeline_folder(folder)
     _check(folder)
     files = [
         path

@@ -18,6 +18,7 @@ from marmor.language import (
     save_tokenizer,
     text_config,
 )
+from marmor.recipes.folders import inner_of
 
 LATENT_CHANNELS = 4
 
@@ -121,8 +122,7 @@ def words_of_clip(folder: Path) -> Words:
     """
     from transformers import CLIPModel, CLIPTextModel
 
-    inner = folder / "clip"
-    clip = load_hub_clip(inner if inner.is_dir() else folder)
+    clip = load_hub_clip(inner_of(folder, "clip"))
     if not isinstance(clip.model, CLIPModel):
         raise UserError(f"{folder} holds no CLIP; name one, or a run of `marmor train tiny-clip`.")
     config: Any = clip.model.config.text_config
