@@ -76,6 +76,13 @@ def test_an_interrupted_run_goes_on_bit_for_bit(settings: Settings, tmp_path, mo
         assert torch.equal(learned(stopped, name), learned(straight, name))
 
 
+def test_what_is_kept_is_the_average_of_the_last_checkpoint(settings: Settings) -> None:
+    run = train(settings(vectors=2))
+    (average,) = (v for name, v in run.average_weights().items() if name.endswith("rows.rows"))
+    kept = torch.cat([learned(run.path, name) for name in ("new1", "new2")])
+    assert torch.equal(kept, average)
+
+
 def test_photos_that_changed_stop_a_resume(settings: Settings, tmp_path: Path) -> None:
     run = train(settings())
     Image.new("RGB", (24, 20), (0, 255, 0)).save(tmp_path / "one" / "0.png")
