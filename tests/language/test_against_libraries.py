@@ -12,7 +12,7 @@ from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel, SiglipMod
 
 from marmor.base.errors import UserError
 from marmor.data import Fit
-from marmor.language import Clip, is_openai, logits
+from marmor.language import Clip, is_openai, logits, open_clip_model
 from marmor.recipes.text_image import ModelWishes, load
 
 SENTENCES = ["a photo of a cat.", "a dog", "two very small red cubes and a ball"]
@@ -170,6 +170,25 @@ def test_the_activation_can_be_set(tiny_clip: Path, openai: open_clip.CLIP, tmp_
         assert (own.facts.activation, other.facts.activation) == ("quick_gelu", "gelu")
         difference = _logits(own, _pictures()) - _logits(other, _pictures())
         assert difference.abs().max() > 1e-3
+
+
+def test_listed_architectures_tell_their_activation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the names of open_clip and the sizes of a small network."""
+    listed = open_clip.get_model_config
+
+    def small(name: str) -> dict[str, object]:
+        told = listed(name) or {}
+        return ARCHITECTURE | {k: v for k, v in told.items() if k == "quick_gelu"}
+
+    names = [n for n in open_clip.list_models() if n.endswith("-quickgelu")]
+    twins = [n.removesuffix("-quickgelu") for n in names]
+    assert "ViT-B-32" in twins
+    monkeypatch.setattr(open_clip, "get_model_config", small)
+    for some, activation in ((names, "quick_gelu"), (twins, "gelu")):
+        for name in some:
+            if name in open_clip.list_models():
+                found = open_clip_model(name, {}, name, lambda network, weights: None)
+                assert found.facts.activation == activation
 
 
 def test_files_without_an_architecture_or_with_a_wrong_one(tmp_path: Path) -> None:

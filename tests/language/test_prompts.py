@@ -41,8 +41,11 @@ def test_a_list_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_each_sentence_weighs_the_same_in_an_ensemble() -> None:
-    far, near = torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.0])
-    found = ensemble(torch.stack([far, near])[:, None])
+    class Uneven(_Lengths):
+        def embed_texts(self, sentences: list[str]) -> Tensor:
+            return torch.tensor([[0.0, 7.0] if "far" in s else [1.0, 0.0] for s in sentences])
+
+    found = ensemble(embed_prompts(Uneven(), ["{} far", "{} near"], ["x"]))
     torch.testing.assert_close(found, torch.tensor([[0.5, 0.5]]) * 2**0.5)
 
 

@@ -67,6 +67,8 @@ WRONG = [
     ({"<a>": torch.zeros(2, 32, dtype=torch.int64)}, "vectors of numbers"),
     ({"string_to_param": {"*": vectors(1)}}, "vectors of numbers"),
     ({"<a>": Path}, "holds code"),
+    ({"string_to_param": 3, "name": "<a>"}, "vectors of numbers"),
+    ({"string_to_param": {"*": vectors(1)}, "name": ["<a>"]}, "vectors of numbers"),
 ]
 
 

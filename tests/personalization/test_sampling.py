@@ -21,7 +21,8 @@ PROMPT = "a red dog"
 
 
 def scheduler_of(pipeline, solver: str):
-    return getattr(diffusers, SOLVERS[solver]).from_config(pipeline.scheduler.config)
+    known = SOLVERS | {"pndm": "PNDMScheduler"}  # what Stable Diffusion's folders name
+    return getattr(diffusers, known[solver]).from_config(pipeline.scheduler.config)
 
 
 def script(pipeline, prompts: list[str], boxes=(), guidance: float = 7.5) -> Script:
@@ -39,13 +40,25 @@ def drawn(pipeline, said: Script, solver: str = "ddim", background=None) -> torc
     return last
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", [*SOLVERS, "pndm"])
 @pytest.mark.parametrize("guidance", [7.5, 1.0])
 def test_one_prompt_is_drawn_as_diffusers_draws_it_bit_for_bit(pipeline, solver, guidance) -> None:
     pipeline.scheduler = scheduler_of(pipeline, solver)
     told = {"num_inference_steps": 4, "guidance_scale": guidance, "output_type": "latent"}
     wanted = pipeline(PROMPT, generator=torch.Generator().manual_seed(3), **told).images
     assert torch.equal(drawn(pipeline, script(pipeline, [PROMPT], (), guidance), solver), wanted)
+
+
+@pytest.mark.parametrize(("guidance", "rows"), [(7.5, 2), (1.0, 1)])
+def test_guidance_of_one_pays_for_no_second_pass(pipeline, guidance, rows, monkeypatch) -> None:
+    seen, forward = [], pipeline.unet.forward
+    monkeypatch.setattr(
+        pipeline.unet,
+        "forward",
+        lambda x, *args, **more: (seen.append(len(x)), forward(x, *args, **more))[1],
+    )
+    drawn(pipeline, script(pipeline, [PROMPT], (), guidance))
+    assert seen == [rows] * 4
 
 
 def test_pictures_are_those_of_diffusers(pipeline, draw) -> None:

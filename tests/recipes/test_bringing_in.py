@@ -75,6 +75,27 @@ def test_lora_comes_in_and_goes_out_in_every_form(
     assert torch.allclose(draw(whole, "a red dog"), drawn, atol=1e-4)
 
 
+def test_a_lora_of_the_text_encoder_alone_is_folded_in(
+    pipeline, pipeline_folder: Path, tmp_path: Path, draw
+) -> None:
+    pytest.importorskip("peft")
+    before = draw(pipeline, "a red dog")
+    encoder = dict(pipeline.text_encoder.named_parameters())
+    layer = next(n for n in encoder if n.endswith("layers.0.self_attn.q_proj.weight"))
+    name = f"text_encoder.{layer.removesuffix('.weight')}"
+    weights = {
+        f"{name}.lora_{m}.weight": normal(*s, seed=1) for m, s in (("A", (2, 32)), ("B", (32, 2)))
+    }
+    torch.save(weights, tmp_path / "theirs.bin")
+    run = bring_in([tmp_path / "theirs.bin"], pipeline_folder, tmp_path / "run").path
+    drawn = draw(load_personalized(run), "a red dog")
+    assert not torch.allclose(drawn, before, atol=1e-4)
+    export(run, tmp_path / "whole")
+    whole = load_personalized(tmp_path / "whole")
+    assert not any("lora" in name for name in whole.text_encoder.state_dict())
+    assert torch.allclose(draw(whole, "a red dog"), drawn, atol=1e-4)
+
+
 def test_files_that_do_not_fit_are_one_sentence(
     two, pipeline_folder: Path, tmp_path: Path, capsys
 ) -> None:

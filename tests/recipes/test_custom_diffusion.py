@@ -12,6 +12,7 @@ from PIL import Image
 
 from marmor.base.errors import UserError
 from marmor.cli import main
+from marmor.data import EMBEDDED
 from marmor.personalization import read_projections
 from marmor.recipes import custom_diffusion
 from marmor.recipes import prior as prior_recipe
@@ -52,10 +53,32 @@ def given(tmp_path: Path) -> Path:
     return folder
 
 
+def _state(pipeline) -> dict[str, torch.Tensor]:
+    """Every weight of a pipeline, copied."""
+    parts = {name: getattr(pipeline, name) for name in ("text_encoder", "unet", "vae")}
+    return {
+        f"{part}.{name}": values.clone()
+        for part, network in parts.items()
+        for name, values in network.state_dict().items()
+    }
+
+
 def test_words_and_projections_change_and_nothing_else_does(
-    settings: Settings, pipeline, draw
+    settings: Settings, pipeline, draw, monkeypatch
 ) -> None:
+    lessons = []
+    whole = custom_diffusion.prepare_with_prior
+
+    def prepared(asked: CustomSettings):
+        lesson, kin = whole(asked)
+        lessons.append((lesson.pipeline, _state(lesson.pipeline)))
+        return lesson, kin
+
+    monkeypatch.setattr(custom_diffusion, "prepare_with_prior", prepared)
     run = train(settings(vectors=2))
+    ((taught, untaught),) = lessons
+    now = _state(taught)
+    assert all(torch.equal(untaught[name], now[name]) for name in untaught | now)
     learned = load_personalized(run.path)
     weights = read_projections(run.path / PROJECTIONS)
     before, after = pipeline.unet.state_dict(), learned.unet.state_dict()
@@ -191,6 +214,29 @@ def test_a_prior_or_a_pipeline_that_changed_stops_a_resume(
     shutil.rmtree(folder)
     with pytest.raises(UserError, match="is not there any more"):
         load_personalized(run.path)
+
+
+def test_a_drawn_prior_that_changed_stops_a_resume(settings: Settings, interrupted) -> None:
+    with interrupted(ConceptMethod, 1), pytest.raises(KeyboardInterrupt):
+        train(settings())
+    run = RunFolder.open(settings().run)
+    Image.new("RGB", (16, 16), (9, 9, 9)).save(run.path / "prior" / "new1" / "0000.png")
+    with pytest.raises(UserError, match="the prior changed since"):
+        custom_diffusion.resume(run)
+
+
+def test_a_folder_called_like_an_embedded_set_is_the_folder(
+    settings: Settings, tmp_path: Path, monkeypatch
+) -> None:
+    kin = given(tmp_path)
+    (tmp_path / "one").rename(tmp_path / "faces")
+    kin.rename(tmp_path / "digits")
+    assert {"faces", "digits"} <= EMBEDDED.keys()
+    monkeypatch.chdir(tmp_path)
+    asked = settings(concept=("<new1>=faces",), word=("dog",), prior=(Path("digits"),))
+    lesson, prior = custom_diffusion.prepare_with_prior(asked)
+    assert prior is not None
+    assert (len(lesson.photos.images), len(prior.images)) == (3, 4)
 
 
 def test_the_command_takes_a_prior_for_each_concept(

@@ -1,6 +1,7 @@
 """`marmor generate` on a tiny random pipeline and on a run that learned two words."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -268,6 +269,19 @@ def test_pictures_that_were_drawn_otherwise_are_left_alone(generate, tmp_path, f
         "a-new1-next-to-a-new2",
         "a-dog",
     }
+
+
+def test_a_scheduler_that_draws_otherwise_is_told(
+    generate, pipeline_folder, tmp_path, fails
+) -> None:
+    folder = tmp_path / "tiny" / "pipeline"
+    shutil.copytree(pipeline_folder, folder)
+    generate("--prompt", "a dog", model=tmp_path / "tiny")  # a run is read as its pipeline
+    generate("--prompt", "a dog", model=folder)
+    config = folder / "scheduler" / "scheduler_config.json"
+    config.write_text(config.read_text().replace("0.012", "0.013"))
+    wrong = fails(lambda: generate("--prompt", "a dog", model=folder))
+    assert "drawn otherwise (scheduler: " in wrong
 
 
 def test_runs_that_have_not_learned_yet_are_told(learned, tmp_path, fails, generate) -> None:

@@ -10,9 +10,11 @@ import torch
 from marmor.base.errors import UserError
 from marmor.cli import main
 from marmor.personalization import read_low_rank
-from marmor.recipes.learned import LOW_RANK
+from marmor.recipes.concepts import ConceptMethod
+from marmor.recipes.learned import LOW_RANK, read_words
 from marmor.recipes.lora import LoraSettings, resume, train
-from marmor.recipes.personalized import load_personalized
+from marmor.recipes.personalized import add_words, export, load_personalized
+from marmor.recipes.text_to_image import load_pipeline
 from marmor.training import RunFolder
 
 peers = pytest.importorskip("diffusers")
@@ -48,15 +50,32 @@ def test_diffusers_draws_the_run_from_its_files(
     assert all(values.any() for values in grown)
 
 
-def test_a_resumed_run_is_the_same_bit_for_bit(settings: Settings, tmp_path: Path) -> None:
+def test_a_whole_pipeline_has_the_new_word_and_the_weights(
+    settings: Settings, tmp_path: Path, draw
+) -> None:
+    run = train(settings()).path
+    export(run, tmp_path / "whole")
+    theirs = peers.StableDiffusionPipeline.from_pretrained(tmp_path / "whole")
+    theirs.set_progress_bar_config(disable=True)
+    assert "<new2>" in theirs.tokenizer.get_added_vocab()
+    assert not any("lora" in name for name in theirs.unet.state_dict())
+    assert torch.allclose(draw(theirs, PROMPT), draw(load_personalized(run), PROMPT), atol=1e-4)
+    add_words(plain := load_pipeline(settings().pipeline), read_words(RunFolder.open(run)))
+    assert not torch.allclose(draw(theirs, PROMPT), draw(plain, PROMPT), atol=1e-4)
+
+
+def test_a_resumed_run_is_the_same_bit_for_bit(
+    settings: Settings, tmp_path: Path, interrupted
+) -> None:
     whole = train(settings(run=tmp_path / "whole"))
-    half = train(settings(run=tmp_path / "half"))
-    for checkpoint in (half.path / "checkpoints").iterdir():
-        for file in checkpoint.iterdir():
-            file.unlink()
-        checkpoint.rmdir()
-    (half.path / LOW_RANK).unlink()
-    resume(RunFolder.open(half.path))
+    with interrupted(ConceptMethod, 1), pytest.raises(KeyboardInterrupt):
+        train(settings(run=tmp_path / "half"))
+    half = RunFolder.open(tmp_path / "half")
+    checkpoint = half.checkpoints.latest()
+    assert checkpoint is not None
+    assert checkpoint.name == "step-000002"
+    assert not (half.path / LOW_RANK).exists()
+    resume(half)
     mine, theirs = (read_low_rank(run.path / LOW_RANK) for run in (half, whole))
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 

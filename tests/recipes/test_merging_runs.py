@@ -136,6 +136,7 @@ def test_runs_that_cannot_be_merged_are_one_sentence(
     namesake = make("namesake", {"<Art>": normal(1, 32, seed=3)}, 5)
     started = make("started", {"<new>": normal(1, 32, seed=3)}, 5)
     (started / PROJECTIONS).unlink()
+    wordless = make("wordless", {}, 5)
     plain = make("low-rank", {}, 5)
     config = json.loads((plain / "config.json").read_text())
     config["settings"]["learned"]["files"] = [LOW_RANK]
@@ -144,6 +145,7 @@ def test_runs_that_cannot_be_merged_are_one_sentence(
     write_low_rank(plain / LOW_RANK, weights.named())
     first = two[0]
     wrong = [
+        ((first, wordless), "has weights and no new word"),
         ((first,), "two runs or more"),
         ((first, other), "learned on different pipelines"),
         ((first, namesake), "both have the word <Art>"),
@@ -157,6 +159,8 @@ def test_runs_that_cannot_be_merged_are_one_sentence(
             merge_runs(runs, tmp_path / "out")
     with pytest.raises(UserError, match=r"should hold \{\}"):
         merge_runs(two, tmp_path / "out", ["a photo"])
+    with pytest.raises(UserError, match="tokens long"):
+        merge_runs(two, tmp_path / "out", ["a photo of {}" + " next to a dog" * 10])
     for captions in ("nowhere.txt", "empty.txt"):
         (tmp_path / "empty.txt").write_text("\n")
         with pytest.raises(UserError, match=r"captions|cannot be read"):

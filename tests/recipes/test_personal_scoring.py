@@ -215,6 +215,35 @@ def test_what_is_swapped_is_a_colour_of_one_with_the_shape_of_another() -> None:
     assert swapped(("dog", "red cube")) == ()
 
 
+def test_a_judge_without_objects_is_told(
+    clip, asked, drawn, tmp_path, tiny_scene_judge, capsys
+) -> None:
+    words = (drawn(), "--judge", tiny_scene_judge)
+    score(*words, clip=clip, asked=asked, out=tmp_path / "out")
+    assert "says objects, so the judge" in " ".join(capsys.readouterr().out.split())
+
+
+def test_unknown_objects_are_told_before_anything_is_embedded(
+    clip, asked, drawn, tmp_path, tiny_scene_judge, monkeypatch, fails
+) -> None:
+    monkeypatch.setattr(text_image.TextImage, "embed_images", None)
+    both = ENTRIES["both"] | {"objects": ["red cube", "pink cloud"]}
+    asked.write_text(json.dumps(ENTRIES | {"both": both}))
+    words = (drawn(), "--judge", tiny_scene_judge)
+    said = fails(lambda: score(*words, clip=clip, asked=asked, out=tmp_path / "out"))
+    assert "does not know pink cloud" in said
+
+
+def test_photos_in_a_folder_called_like_an_embedded_set(
+    clip, asked, drawn, tmp_path, monkeypatch
+) -> None:
+    (tmp_path / "apple").rename(tmp_path / "faces")
+    asked.write_text(json.dumps({"0": ENTRIES["0"] | {"src_image": "faces"}}))
+    monkeypatch.chdir(tmp_path)
+    found = score(drawn(), clip=clip, asked=Path("input.json"), out=tmp_path / "out")
+    assert found["methods"]["drawn"]["prompts"][0]["best.image"] == pytest.approx(100)
+
+
 def test_the_courses_folders_of_photos(clip, asked, drawn, tmp_path) -> None:
     held = {"0": ENTRIES["0"] | {"src_image": "a dog of mine"}}
     asked.write_text(json.dumps(held))

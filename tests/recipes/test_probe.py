@@ -92,6 +92,19 @@ def test_regularisation_is_chosen_where_noise_needs_it() -> None:
     strength = choose(clean, held)
     assert np.mean((fit(clean, strength, held.embeddings) == held.classes).numpy()) == 1
     assert strength == 0.1
+    # A rare class close beside a common one: the strongest regularisation never names it.
+    rare, close = _rare(80), _rare(40)
+    strength = choose(rare, close)
+    assert strength > 0.1
+    assert torch.equal(fit(rare, strength, close.embeddings), close.classes)
+    assert not fit(rare, 0.1, close.embeddings).any()
+
+
+def _rare(count: int) -> Labelled:
+    """Every tenth picture is of the second class, a little aside."""
+    classes = (torch.arange(count) % 10 == 0).long()
+    points = torch.stack([torch.ones(count), 0.2 * classes], dim=1)
+    return Labelled(torch.nn.functional.normalize(points, dim=1), classes)
 
 
 def _fails(capsys: pytest.CaptureFixture[str], *words: object) -> str:

@@ -135,6 +135,13 @@ def test_photos_are_mirrored_unless_it_is_refused(settings: Settings) -> None:
         assert turned > least if mirror else turned == 0
 
 
+def test_what_is_kept_is_the_average_of_the_last_checkpoint(settings: Settings) -> None:
+    run = train(settings(vectors=2))
+    (average,) = (v for name, v in run.average_weights().items() if name.endswith("rows.rows"))
+    kept = torch.cat([learned(run.path, name) for name in ("new1", "new2")])
+    assert torch.equal(kept, average)
+
+
 def test_photos_that_changed_stop_a_resume(settings: Settings, tmp_path: Path) -> None:
     run = train(settings())
     Image.new("RGB", (24, 20), (0, 255, 0)).save(tmp_path / "one" / "0.png")

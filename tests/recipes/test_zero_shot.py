@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
 
+from marmor.base.errors import UserError
 from marmor.cli import main
-from marmor.data import read
+from marmor.data import MissingSplitError, read
 from marmor.recipes import text_image
 from marmor.recipes.naming import read_names, truth_of
 
@@ -166,6 +167,7 @@ def test_cases_follow_from_the_seed(
         shown.append(summary["cases"])
         assert all(case["rank"] == 1 for case in summary["cases"]["right"])
         assert all(case["rank"] > 1 for case in summary["cases"]["wrong"])
+        assert summary["cases"]["right"]
         assert len(summary["cases"]["wrong"]) == 5
     assert shown[0] == shown[1] != shown[2]
 
@@ -201,6 +203,43 @@ def test_truth_from_a_csv_by_name_or_number(pictures: Path, labels: Path, tmp_pa
         assert torch.equal(truth_of(deeper, names, str(said)), wanted)
     assert torch.equal(truth_of(images, names, "from-names"), wanted)
     assert truth_of(images.unlabelled(), names, None) is None
+
+
+def test_file_names_of_one_class_say_it_where_they_are_asked(
+    pictures: Path, labels: Path, tmp_path: Path
+) -> None:
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for path in pictures.glob("3_*.png"):
+        shutil.copy(path, alone)
+    images, names = read(str(alone)), read_names(labels)
+    assert truth_of(images, names, None) is None
+    found = truth_of(images, names, "from-names")
+    assert found is not None
+    assert found.tolist() == [3] * 4
+    with pytest.raises(UserError, match="unknown class in the file names 'IMG'"):
+        truth_of(replace(images, names=("IMG_1.png",) * 4), names, "from-names")
+
+
+def test_splits_that_are_not_there(
+    tiny_clip: Path, pictures: Path, labels: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(pictures, tmp_path / "data" / "val")
+    model = text_image.TextImage(text_image.ModelWishes(model=tiny_clip))
+    with pytest.raises(MissingSplitError, match="it has val"):
+        model.read(str(tmp_path / "data"), "test")
+    shutil.copytree(pictures, tmp_path / "data" / "train")
+    assert len(model.read(str(tmp_path / "data"), "test")) == 24
+
+
+def test_a_run_is_read_as_its_clip(tiny_clip: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_clip, tmp_path / "run" / "clip")
+    run, plain = (
+        text_image.TextImage(text_image.ModelWishes(model=path))
+        for path in (tmp_path / "run", tiny_clip)
+    )
+    assert run.fingerprint == plain.fingerprint
+    assert run.model.facts == plain.model.facts
 
 
 def _fails(capsys: pytest.CaptureFixture[str], *words: object) -> str:
@@ -255,6 +294,11 @@ def test_other_wrong_words(
         said = _fails(capsys, *clip, *rest, "--truth", tmp_path / "odd.csv")
         assert "should begin with the header image_name,label" in said
     assert "did you mean 'openai'" in _fails(capsys, *clip, *rest, "--templates", "openia")
+    unnamed = tmp_path / "unnamed"
+    unnamed.mkdir()
+    shutil.copy(pictures / "0_0.png", unnamed / "0.png")
+    said = _fails(capsys, "--model", tiny_clip, "--images", unnamed, *rest, "--compare-templates")
+    assert "nothing says what the pictures" in said
     assert "leave out --arch" in _fails(capsys, *clip, *rest, "--architecture", "ViT-B-32")
     assert not out.exists()
 

@@ -13,7 +13,7 @@ from marmor.data.captions import (
     has_captions,
     read_captioned,
 )
-from marmor.data.classes import require_classes
+from marmor.data.classes import class_in_name, require_classes
 from marmor.data.decode import REMARK, read_picture
 from marmor.data.describe import describe
 from marmor.data.domains import DOMAIN, join_domains
@@ -55,6 +55,7 @@ __all__ = [
     "Noises",
     "captioned",
     "captioned_scenes",
+    "class_in_name",
     "describe",
     "draw_lists",
     "epoch_order",

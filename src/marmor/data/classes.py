@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
 
 import torch
 from torch import Tensor
@@ -14,6 +15,13 @@ DIGITS = tuple("0123456789")
 
 _INTEGER = re.compile(r"-?[0-9]+")
 _DIGITS = re.compile(r"([0-9]+)")
+_NUMBERED = re.compile(r"(?P<label>.+)_[0-9]+")
+
+
+def class_in_name(name: str) -> str | None:
+    """The class in the name of a file ``<class>_<n>.png``; None for other names."""
+    match = _NUMBERED.fullmatch(PurePosixPath(name).stem)
+    return match["label"] if match else None
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:

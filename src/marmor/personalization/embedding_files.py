@@ -1,5 +1,6 @@
 """Learned words as files that diffusers and others read: one word a file, one or several vectors."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -37,9 +38,10 @@ def read_embedding(path: Path) -> tuple[str, Tensor]:
     Raises UserError for files that cannot be read, hold code, or hold anything but the vectors of one word.
     """
     held = read_guarded(path, WHAT)
-    if isinstance(held, dict) and "string_to_param" in held:
-        held = {held.get("name"): dict(held["string_to_param"]).get("*")}
     found = list(held.items()) if isinstance(held, dict) else []
+    if isinstance(held, dict) and "string_to_param" in held:
+        params = held["string_to_param"]
+        found = [(held.get("name"), params.get("*") if isinstance(params, Mapping) else None)]
     if len(found) != 1:
         raise UserError(
             f"{path} should hold the vectors of one word by its name, as diffusers saves them."

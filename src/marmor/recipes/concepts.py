@@ -195,7 +195,7 @@ def read_photos(concepts: dict[str, Path], side: int) -> Photos:
 
     Raises UserError for folders that cannot be read, or that hold one photo.
     """
-    sets = [read(str(f), "train", side).unlabelled().colour() for f in concepts.values()]
+    sets = [read(str(f.resolve()), "train", side).unlabelled().colour() for f in concepts.values()]
     for folder, one in zip(concepts.values(), sets, strict=True):
         if len(one) < FEWEST:
             raise UserError(

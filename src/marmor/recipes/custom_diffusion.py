@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from marmor.base.errors import UserError
+from marmor.base.files import write_json
 from marmor.personalization import ChosenWeights, Concepts, projection_names, write_projections
 from marmor.recipes.concepts import (
     WORD_RATE,
@@ -28,6 +29,7 @@ from marmor.recipes.prior import Prior, captions, draw_priors, read_prior
 from marmor.recipes.text_to_image import image_side
 from marmor.recipes.training_images import check_same_images, facts_of
 from marmor.training import Optimizers, RunFolder
+from marmor.training.processes import processes
 
 RECIPE = "custom-diffusion"
 
@@ -131,7 +133,19 @@ def _drawn(run: RunFolder, settings: CustomSettings, lesson: Lesson) -> Prior:
         settings.seed,
     )
     tokens = _prior_tokens(settings, lesson)
-    return read_prior(folders, image_side(lesson.pipeline), tokens, settings.prior_weight)
+    prior = read_prior(folders, image_side(lesson.pipeline), tokens, settings.prior_weight)
+    _keep_drawn(run, prior)
+    return prior
+
+
+def _keep_drawn(run: RunFolder, prior: Prior) -> None:
+    """Notes in the run's config what was drawn; UserError where a resume finds other pictures."""
+    siblings, config = processes(), run.config
+    if siblings.is_main_process and config["settings"].get("prior") is None:
+        config["settings"]["prior"] = facts_of(prior.images)
+        write_json(run.path / "config.json", config)
+    siblings.wait_for_everyone()
+    check_same_images(run, prior.images, "prior")
 
 
 def method_of(settings: CustomSettings, lesson: Lesson, prior: Prior | None) -> ConceptMethod:

@@ -1,5 +1,6 @@
 """Pictures by prompts, from a personalized pipeline or any other (S8): `marmor generate`."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from marmor.base.cores import on_cores
 from marmor.base.errors import UserError
-from marmor.base.files import atomic, inside, read_settings, write_json
+from marmor.base.files import atomic, fingerprint_of, inside, read_settings, write_json
 from marmor.base.pixels import to_bytes
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import torch_stream
@@ -159,6 +160,7 @@ def _record(
         "weights": weights,
         "solver": type(scheduler).__name__,
         **{name: getattr(settings, name) for name in ("seed", "guidance", "steps")},
+        "scheduler": _settings_of(scheduler),
     }
     prompts = {task.folder: task.told for task in tasks}
     _check_same(settings.out, before["how"], how)
@@ -169,9 +171,15 @@ def _record(
     )
 
 
+def _settings_of(scheduler: Any) -> str:
+    """32 hex digits of a scheduler's own settings, without what diffusers notes beside them."""
+    told = {name: value for name, value in scheduler.config.items() if not name.startswith("_")}
+    return fingerprint_of((), json.dumps(told, sort_keys=True, default=str))
+
+
 def _check_same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    for name in before.keys() & now.keys():
-        if before[name] != now[name]:
+    for name in now:
+        if name in before and before[name] != now[name]:
             raise UserError(
                 f"{out} holds pictures that were drawn otherwise ({name}: {_short(before[name])}, now "
                 f"{_short(now[name])}); choose another --out, or remove it."

@@ -18,6 +18,7 @@ from marmor.base.progress import console, progress_bar
 from marmor.personalization import (
     Constraints,
     Merged,
+    Placeholder,
     add_placeholder,
     caption_features,
     constrain,
@@ -29,7 +30,7 @@ from marmor.personalization import (
     word_features,
     write_projections,
 )
-from marmor.recipes.concepts import SENTENCES
+from marmor.recipes.concepts import SENTENCES, tokens_of
 from marmor.recipes.learned import (
     LOW_RANK,
     PROJECTIONS,
@@ -72,8 +73,8 @@ def merge_runs(
     ``prompts`` are sentences with {}, in which the words must be answered as their own runs answer them.
     ``captions``, a text file, one a line, are what the pipeline should answer as before; plain sentences of
     the tokenizer's own words where there is none. Raises UserError for runs of different pipelines, words of
-    the same name, runs that trained more than projections, and runs that are not finished, before anything is
-    written.
+    the same name, runs without words or that trained more than projections, runs that are not finished, and
+    sentences that are too long, before anything is written.
     """
     parts = _parts(runs)
     if wrong := [prompt for prompt in prompts if "{}" not in prompt]:
@@ -146,7 +147,13 @@ def _part(run: RunFolder) -> Part:
             f"{run.path} also holds {more[0]}; the merge knows key and value projections of "
             "cross-attention alone."
         )
-    return Part(run, read_words(run), weights)
+    words = read_words(run)
+    if not words:
+        raise UserError(
+            f"{run.path} has weights and no new word, and a merge asks how each word is answered; import the "
+            "files of its words together with the weights."
+        )
+    return Part(run, words, weights)
 
 
 def _ordinary(captions: Path | None, tokenizer: Any) -> list[str]:
@@ -180,13 +187,13 @@ def _inputs(pipeline: Any, parts: Sequence[Part], prompts: Sequence[str]) -> lis
         [add_placeholder(*parts_of, name, vectors) for name, vectors in part.words.items()]
         for part in parts
     ]
-    return [
-        [
-            word_features(*parts_of, [p.replace("{}", word.name) for p in prompts], word)
-            for word in each
-        ]
-        for each in placed
-    ]
+
+    def features(word: Placeholder) -> Tensor:
+        sentences = [prompt.replace("{}", word.name) for prompt in prompts]
+        tokens_of(pipeline.tokenizer, sentences, [word])  # refuses those that are too long
+        return word_features(*parts_of, sentences, word)
+
+    return [[features(word) for word in each] for each in placed]
 
 
 def _merged(

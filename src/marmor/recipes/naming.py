@@ -8,7 +8,7 @@ from torch import Tensor
 
 from marmor.base.errors import UserError, unknown_name
 from marmor.base.files import read_csv, read_json
-from marmor.data import CLASS, ImageSet
+from marmor.data import CLASS, ImageSet, class_in_name
 from marmor.language import spoken
 
 FROM_NAMES = "from-names"
@@ -83,6 +83,9 @@ def truth_of(images: ImageSet, names: Names, truth: str | None) -> Tensor | None
     if CLASS not in images.labels:
         if truth is None:
             return None
+        said = [class_in_name(name) for name in images.names]
+        if said and all(said):  # of one class alone, which by itself tells nothing
+            return names.find(tuple(map(str, said)), "the file names")
         raise UserError(
             "the file names tell no classes: expected <class>_<n>.png or a folder for each class; "
             "name a CSV with --truth, or leave it out."

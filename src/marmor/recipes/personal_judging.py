@@ -92,7 +92,10 @@ class PromptScores:
 
 
 class Judging:
-    """The judges, and the photos as the CLIP sees them."""
+    """The judges, and the photos as the CLIP sees them.
+
+    Raises UserError for photos that cannot be read, and for objects that the judge does not know.
+    """
 
     def __init__(
         self,
@@ -102,6 +105,9 @@ class Judging:
         root: Path,
     ) -> None:
         self.model, self.judge, self.entries = model, judge, entries
+        for entry in entries:
+            if judge is not None and entry.objects:
+                judge.check(entry.objects)
         folders = {entry.id: entry.photos(root) for entry in entries}
         seen = {path: self._photos(path) for paths in folders.values() for path in paths}
         self.photos = {name: [seen[path] for path in paths] for name, paths in folders.items()}
@@ -119,7 +125,9 @@ class Judging:
         return tuple(self._prompt(folder, entry, j) for entry, j in asked)
 
     def _photos(self, folder: Path) -> Tensor:
-        return self.model.embed_images(self.model.read(str(folder), "train"), folder.name)
+        # A path, since a plain name such as faces would be a set that is embedded.
+        images = self.model.read(str(folder.resolve()), "train")
+        return self.model.embed_images(images, folder.name)
 
     def _prompt(self, folder: Path, entry: Entry, number: int) -> PromptScores:
         place = folder / entry.folder(number)

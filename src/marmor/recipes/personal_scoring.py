@@ -122,6 +122,11 @@ def score(folders: Sequence[str], settings: PersonalScoreSettings) -> PersonalSc
     several = [entry for entry in entries if len(entry.words) > 1]
     floors = {entry.id: photo_leak(judging.photos_of(entry)) for entry in several}
     notes = _notes(methods)
+    if judge is not None and not any(entry.objects for entry in entries):
+        notes = (
+            *notes,
+            f"No entry of {settings.input} says objects, so the judge {settings.judge} was asked nothing.",
+        )
     if judging.cut:
         notes = (*notes, f"{judging.cut} prompts are longer than the CLIP reads and were cut.")
     return PersonalScores(settings, judging.model.facts, tuple(methods), floors, notes)

@@ -120,7 +120,7 @@ def export(run: Path, out: Path, to: Target = "pipeline") -> None:
 
 def _write_pipeline(run: Path, out: Path) -> None:
     pipeline = load_personalized(run)
-    if getattr(pipeline.unet, "peft_config", None):
+    if any(getattr(part, "peft_config", None) for part in (pipeline.unet, pipeline.text_encoder)):
         pipeline.fuse_lora()
         pipeline.unload_lora_weights()
     pipeline.save_pretrained(out)

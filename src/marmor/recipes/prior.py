@@ -55,7 +55,7 @@ def read_prior(
 
     ``tokens`` has int64 (sentences, L) a concept. Raises UserError for folders that cannot be read.
     """
-    sets = [read(str(folder), "train", side).unlabelled().colour() for folder in folders]
+    sets = [read(str(folder.resolve()), "train", side).unlabelled().colour() for folder in folders]
     called = [
         each[torch.arange(len(one)) % len(each)] for one, each in zip(sets, tokens, strict=True)
     ]

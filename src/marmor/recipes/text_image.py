@@ -77,6 +77,8 @@ class TextImage:
         try:
             return read(spec, split)
         except MissingSplitError:
+            if split == "train":
+                raise
             return self.read(spec, "train")
         except MixedSizesError:
             sight = self.facts.sight

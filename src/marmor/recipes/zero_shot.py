@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from marmor.base.errors import UserError
 from marmor.base.seeds import numpy_stream
 from marmor.data import ImageSet
 from marmor.language import LISTS, Facts, ensemble, logits, read_templates
@@ -143,6 +144,11 @@ def zero_shot(settings: ZeroShotSettings) -> ZeroShot:
     model = TextImage(settings)
     images = model.read(settings.images, "test")
     truth = truth_of(images, names, settings.truth)
+    if settings.compare_templates and truth is None:
+        raise UserError(
+            f"nothing says what the pictures of {settings.images} show, by which --compare-templates would "
+            "judge; name a CSV with --truth, or leave --compare-templates out."
+        )
     every = _wanted(settings, templates)
     sentences = model.embed_prompts(every, names.names)
     pictures = model.embed_images(images, settings.images)

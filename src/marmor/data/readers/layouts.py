@@ -1,17 +1,12 @@
 """How image files are named tells their classes: sub-folders, ``<class>_<n>`` names, or nothing."""
 
-import re
-from pathlib import PurePosixPath
-
 from marmor.base.errors import UserError
-from marmor.data.classes import class_order
+from marmor.data.classes import class_in_name, class_order
 from marmor.data.decode import is_image
 from marmor.data.readers.course import course_listing, has_course_layout
 from marmor.data.readers.listing import Listing
 from marmor.data.readers.tree import Tree
 from marmor.data.splits import SPLITS, missing_split, without_splits
-
-_NUMBERED = re.compile(r"(?P<label>.+)_[0-9]+")
 
 
 def arrange(tree: Tree, split: str) -> Listing:
@@ -46,12 +41,12 @@ def _one_collection(tree: Tree, images: tuple[str, ...], notes: tuple[str, ...])
 
 
 def _flat(tree: Tree, images: tuple[str, ...], notes: tuple[str, ...]) -> Listing:
-    matches = [_NUMBERED.fullmatch(PurePosixPath(name).stem) for name in images]
-    labels = tuple(match["label"] for match in matches if match)
+    found = [class_in_name(name) for name in images]
+    labels = tuple(label for label in found if label is not None)
     if not labels:
         return Listing(tree, images, notes=notes)
     if len(labels) < len(images):
-        odd = images[matches.index(None)]
+        odd = images[found.index(None)]
         reason = f"{odd} is not named <class>_<n> as others are"
     elif len(set(labels)) == 1:
         # IMG_0001, IMG_0002 … is how cameras name files; one class alone would teach nothing.
@@ -88,7 +83,7 @@ def _unwrapped(tree: Tree) -> Tree:
     inner = tree.below(tops.pop())
     images = [name for name in inner.names if is_image(name)]
     deeper = any("/" in name for name in images)
-    numbered = bool(images) and all(_NUMBERED.fullmatch(PurePosixPath(i).stem) for i in images)
+    numbered = bool(images) and all(map(class_in_name, images))
     return _unwrapped(inner) if deeper or numbered or has_course_layout(inner) else tree
 
 
