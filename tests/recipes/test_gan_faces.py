@@ -118,7 +118,7 @@ def test_what_a_gan_does_not_know_is_refused(
     assert "for diffusion models" in refused(capsys, "eta-grid", str(gan), *out)
     assert "no guidance" in refused(capsys, "export", str(gan), "--guidance", "2", *out)
     assert "at least 1" in refused(capsys, *sample, "--count", "0")
-    assert "give one" in refused(capsys, *sample, "--count", "2", "--per-class", "2")
+    assert "leave --per-class out" in refused(capsys, *sample, "--count", "2", "--per-class", "2")
     assert "--judge" in refused(capsys, "report", str(gan), "--judge", "pretrained:digit-judge")
     torch.save(torch.randn(1, 3, 8, 8), tmp_path / "noise.pt")
     noise = ["interpolate", str(gan), "--from", str(tmp_path / "noise.pt"), *out]

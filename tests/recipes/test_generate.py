@@ -274,7 +274,7 @@ def test_pictures_that_were_drawn_otherwise_are_left_alone(generate, tmp_path, f
 def test_a_scheduler_that_draws_otherwise_is_told(
     generate, pipeline_folder, tmp_path, fails
 ) -> None:
-    folder = tmp_path / "tiny" / "pipeline"
+    folder = RunFolder.create(tmp_path / "tiny", "tiny-text-to-image", {}).path / "pipeline"
     shutil.copytree(pipeline_folder, folder)
     generate("--prompt", "a dog", model=tmp_path / "tiny")  # a run is read as its pipeline
     generate("--prompt", "a dog", model=folder)

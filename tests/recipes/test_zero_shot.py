@@ -16,6 +16,7 @@ from marmor.cli import main
 from marmor.data import MissingSplitError, read
 from marmor.recipes import text_image
 from marmor.recipes.naming import read_names, truth_of
+from marmor.training import RunFolder
 
 NAMES = ("fox", "willow_tree", "red cup", "bee", "old castle", "otter")
 TEMPLATES = ("a photo of a {}.", "the small {} at night")
@@ -233,7 +234,8 @@ def test_splits_that_are_not_there(
 
 
 def test_a_run_is_read_as_its_clip(tiny_clip: Path, tmp_path: Path) -> None:
-    shutil.copytree(tiny_clip, tmp_path / "run" / "clip")
+    run = RunFolder.create(tmp_path / "run", "tiny-clip", {})
+    shutil.copytree(tiny_clip, run.path / "clip")
     run, plain = (
         text_image.TextImage(text_image.ModelWishes(model=path))
         for path in (tmp_path / "run", tiny_clip)
