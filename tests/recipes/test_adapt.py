@@ -264,6 +264,7 @@ def test_a_killed_run_goes_on_bit_for_bit(files, tmp_path, monkeypatch, asked, m
     assert kept.position["step"] > 0
     main(["resume", str(tmp_path / "killed")])
     again = adapt.results_in(adapt.RunFolder.open(tmp_path / "killed"))
+    main(["resume", str(part.path)])  # what a full disk tells people to; goes on with the whole run
     assert same(weights_of(tmp_path / "whole", method), weights_of(tmp_path / "killed", method))
     candidates = [
         [load_weights(file) for file in sorted((path / part.path.name / "candidates").iterdir())]

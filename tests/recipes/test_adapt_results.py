@@ -1,5 +1,7 @@
 """Which of several plans `best` keeps."""
 
+from dataclasses import replace
+
 import pytest
 
 from marmor.recipes.adapt_results import NOTHING_STAYED, TAUGHT_SHARES, Result, best_of, in_order
@@ -40,5 +42,18 @@ def test_best_waits_for_the_next_rung():
 
 
 def test_tables_end_with_best_and_the_upper_bound():
-    names = ["target-only", "best", "shot", "source-only", "shot"]
-    assert in_order(names) == ["source-only", "shot", "best", "target-only"]
+    found = [of(name, 1) for name in ("target-only", "best", "shot", "source-only")]
+    names = ["source-only", "shot", "best", "target-only"]
+    assert [result.method for result in in_order(found)] == names
+
+
+def test_labels_would_choose_among_all_that_best_tried():
+    scores = {"adamatch": 0.7, "adamatch-refined": 0.9, "quotas-refined": 0.8}
+    found = [
+        replace(of(name, 1, stays=name != "adamatch-refined"), oracle=score / 2, oracle_score=score)
+        for name, score in scores.items()
+    ]
+    best = best_of(found)
+    assert best is not None
+    assert best.network == "quotas-refined"
+    assert (best.oracle, best.oracle_score) == (0.45, 0.9)

@@ -115,7 +115,7 @@ def test_pictures_of_another_size_are_squashed_to_the_judges(scenes, tmp_path):
     )
     # Steering asks through the same door, with gradients.
     x = to_unit(large.images).requires_grad_()
-    logits = judge.logits(x, judge.objects)
+    logits = judge.logits(x)
     torch.testing.assert_close(
         logits, judge.judge.logits(to_unit(squashed.images)), atol=0.05, rtol=0.05
     )

@@ -80,10 +80,6 @@ class Study:
         """The method that the run's own network comes from."""
         return BEST if self.settings.method == "all" else asked(self.settings.method)[0]
 
-    def plan_of(self, method: str, seed: int) -> str:
-        """The plan whose network a method with a seed ends with."""
-        return next(result.network for result in self.of(method) if result.seed == seed)
-
     def kept(self) -> Result:
         """Whose network is the run's own.
 
@@ -99,8 +95,8 @@ class Study:
 
     def network(self, method: str, seed: int) -> Judge:
         """What a method with a seed ends with, ready to read the target."""
-        plan = self.plan_of(method, seed)
-        return chosen_of(self.run, self.pair, plan, seed).classifier
+        [result] = [one for one in self.of(method) if one.seed == seed]
+        return chosen_of(self.run, self.pair, result.network, seed).classifier
 
 
 def adapt(settings: AdaptSettings) -> Study:
@@ -194,7 +190,7 @@ def _of_seed(run: RunFolder, settings: AdaptSettings, pair: Pair, seed: int) -> 
         console.print(f"  best, seed {seed}, is {best.kept}.")
     if pair.truth.train is not None and pair.truth.val is not None:
         ensure(TARGET_ONLY)
-    return [found[name] for name in in_order(list(found))]
+    return in_order([*found.values()])
 
 
 def _kept_or_trained(
@@ -277,8 +273,7 @@ def results_in(run: RunFolder) -> list[Result]:
         kept = [part_of(run, name, seed).path / RESULT for name in PLANS]
         found = [Result(**read_json(path)) for path in kept if path.is_file()]
         best = best_of(found) if BEST in asked(settings.method) else None
-        by_name = {result.method: result for result in (*found, *([best] if best else []))}
-        results += [by_name[name] for name in in_order(list(by_name))]
+        results += in_order([*found, *([best] if best else [])])
     return results
 
 

@@ -88,7 +88,7 @@ def tell(study: Study) -> Path:
 
 def rows_of(results: Sequence[Result]) -> list[Row]:
     """The table over seeds; a method that `best` tried with some of them only is the mean of those."""
-    names = in_order([result.method for result in results])
+    names = dict.fromkeys(result.method for result in in_order(results))
     return [_row(name, [one for one in results if one.method == name]) for name in names]
 
 
@@ -204,7 +204,9 @@ def _table_section(study: Study, rows: list[Row], images: dict[str, Image.Image]
     )
     if study.adapted() == BEST:
         taken = "; ".join(f"seed {one.seed}: {one.network}" for one in study.of(BEST))
-        caption += f" best is {taken}. What it tried with some seeds only is the mean of those."
+        caption += (
+            f" “best” came to {taken}. What it tried with some seeds only is the mean of those."
+        )
     items: list[Picture | Table | Text] = [
         Table(
             "Accuracy on the target's test images", COLUMNS, [row.cells() for row in rows], caption

@@ -81,7 +81,7 @@ def best_of(results: Sequence[Result]) -> Result | None:
     )
 
 
-def in_order(names: Sequence[str]) -> list[str]:
-    """Methods as tables name them: as PLANS lists them, then `best`, then the upper bound."""
+def in_order(results: Sequence[Result]) -> list[Result]:
+    """As tables have them: methods as PLANS lists them, then `best`, then the upper bound."""
     listed = [*(plan for plan in PLANS if plan != TARGET_ONLY), BEST, TARGET_ONLY]
-    return sorted(dict.fromkeys(names), key=listed.index)
+    return sorted(results, key=lambda result: listed.index(result.method))

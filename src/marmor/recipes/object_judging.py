@@ -92,11 +92,11 @@ class LoadedObjectJudge:
         places = self.places(objects)
         return read_objects_of(self.judge, self.prepare(images).images)[:, places]
 
-    def logits(self, x: Tensor, objects: Sequence[str]) -> Tensor:
-        """(B, K) of the objects, in their order, for colour images (B, 3, H, W) in [-1, 1] of any size."""
+    def logits(self, x: Tensor) -> Tensor:
+        """(B, K), by the judge's own places, for colour images (B, 3, H, W) in [-1, 1] of any size."""
         if x.shape[2:] != (self.side, self.side):
             x = SQUASHED.resize(x, self.side)
-        return self.judge.logits(x)[:, self.places(objects)]
+        return self.judge.logits(x)
 
     @property
     def fingerprint(self) -> str:

@@ -64,11 +64,11 @@ def log_likelihood(judge: LoadedObjectJudge, objects: Sequence[str]) -> LogLikel
     The judge says of each object on its own whether it is there, so this is a sum over the objects: log p of
     those asked for, log(1 − p) of the others. Raises UserError where it does not know the objects.
     """
-    judge.check(objects)
+    places = judge.places(objects)
 
     def of(images: Tensor, conditions: Conditions) -> Tensor:
         asked = conditions[SHOWS][:, :-1]  # the last place stands for "none"
-        logits = judge.logits(images, objects)
+        logits = judge.logits(images)[:, places]
         return -F.binary_cross_entropy_with_logits(logits, asked, reduction="none").sum(1)
 
     return of
