@@ -10,7 +10,7 @@ from marmor.metrics.frechet import (
     frechet_distances,
     frechet_floor,
 )
-from marmor.metrics.jackknife import LEAST, Figure, difference, figures
+from marmor.metrics.splits import LEAST, Figure, difference, figures
 from marmor.metrics.kernel import kernel_distance
 from marmor.metrics.leaks import Leaks, leaks, located, photo_leak
 from marmor.metrics.manifold import Manifold, manifold
