@@ -3,7 +3,6 @@
 import statistics
 from collections.abc import Callable, Sequence
 from functools import cache
-
 from typing import NamedTuple
 
 import torch
