@@ -16,10 +16,10 @@ from marmor.adversarial import CriticTurns
 from marmor.cli import main
 from marmor.data import read, write
 from marmor.networks.r3gan import R3Critic, R3Generator
-from marmor.recipes import contest, gan_faces
+from marmor.recipes import gan_faces
 from marmor.recipes.contest import Contest, Players
 from marmor.recipes.gan_designs import GANS
-from marmor.training import Batch, RunFolder, loop
+from marmor.training import Batch, Budget, RunFolder, loop
 
 SMALL = ["--size", "8", "--batch", "4", "--precision", "fp32"]
 PUBLISHED = dict(GANS)
@@ -284,16 +284,14 @@ def test_a_penalty_counts_for_the_turns_that_go_without(data: Path) -> None:
 
 
 def test_images_normalised_for_imagenet_are_refused_before_anything_is_written(
-    data: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(contest, "to_unit", lambda images: (images / 255 - 0.485) / 0.229)
-    words = ["train", "gan-faces", "--data", str(data), "--run", str(tmp_path / "run"), *SMALL]
-    said = refused(capsys, *words, "--steps", "2", "--objective", "dcgan")
+    images = read(str(data), "train").images.numpy() / 255
+    np.savez(tmp_path / "normal.npz", images=(images - 0.485) / 0.229)
+    words = ["train", "gan-faces", "--data", str(tmp_path / "normal.npz")]
+    said = refused(capsys, *words, "--run", str(tmp_path / "run"), *SMALL, "--steps", "2")
+    assert "normalised by mean and spread, as for ImageNet" in said
     assert "tanh" in said
-    assert "ImageNet" in said
     assert not (tmp_path / "run").exists()
 
 
@@ -319,6 +317,40 @@ def test_a_loss_that_explodes_is_told_and_mended(
     main(["report", str(run.path), "--per-class", "2"])
     assert "loss has exploded" in (run.path / "report.html").read_text()
     assert json.loads((run.path / "summary.json").read_text())["retreats"] == 1
+
+
+def test_a_loss_that_explodes_between_milestones_is_seen_at_once(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm = Contest.critic_loss
+
+    def wild(self: Contest, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        scalars = calm(self, module, batch)
+        late = len(seen) == 2 and self.gentleness == 1
+        seen.append(late)
+        return {**scalars, "loss": 1e4 + scalars["loss"]} if late else scalars
+
+    seen: list[bool] = []
+    monkeypatch.setattr(Contest, "critic_loss", wild)
+    monkeypatch.setattr(gan_faces, "LOG_TURNS", 1)
+    run = train(data, tmp_path / "run", steps=40)  # five steps a milestone; a line for each
+    [retreat] = [line for line in run.history() if "retreat" in line]
+    assert "exploded" in retreat["retreat"]
+    assert len(seen) == 40 + 3
+
+
+def test_it_is_late_by_the_progress_not_by_the_milestones_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Asked:
+        def verdict(self, now: object, before: object, late: bool) -> str:
+            return str(late)
+
+    monkeypatch.setattr(gan_faces, "milestones_of", lambda run: [])
+    guard = gan_faces._guard(RunFolder(tmp_path), Asked(), Budget(steps=100), 10)  # pyright: ignore
+    losses = {"critic.loss": 0, "generator.loss": 0, "critic.accuracy": 0, "diversity": 1}
+    record = {"images": 0, "seconds": 0, **losses}
+    assert [guard({"step": step, **record}) for step in (49, 50)] == ["False", "True"]
 
 
 def test_losses_that_are_no_numbers_are_mended_too(

@@ -212,7 +212,7 @@ def _fit(run: RunFolder, settings: GanSettings, data: ImageSet, contest: Contest
             loop,
             _watch(bar),
             _probe(run, data, settings.seed),
-            _guard(run, referee),
+            _guard(run, referee, settings.budget, len(data)),
             contest.begin,
             _alarm(run, referee),
         )
@@ -259,12 +259,13 @@ def _probe(run: RunFolder, data: ImageSet, seed: int) -> Probe:
     return probe
 
 
-def _guard(run: RunFolder, referee: Referee) -> Guard:
+def _guard(run: RunFolder, referee: Referee, budget: Budget, dataset: int) -> Guard:
     """Asks the referee, by what the log says of this milestone and those before."""
 
-    def guard(record: dict[str, Any], progress: float) -> str | None:
+    def guard(record: dict[str, Any]) -> str | None:
+        reached = budget.progress(record["step"], record["images"], record["seconds"], dataset)
         before = [_signs(line) for line in milestones_of(run) if line["step"] < record["step"]]
-        return referee.verdict(_signs(record), before, late=progress >= 0.5)
+        return referee.verdict(_signs(record), before, late=reached >= 0.5)
 
     return guard
 
