@@ -9,11 +9,12 @@ comparison.png, and first-32.png with the first images of all of them, side by s
 """
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import tyro
 
+from kept import Kept
 from marmor.base.progress import console
 from marmor.figures import save_png, side_by_side, stack
 from marmor.recipes.asking import ask_in_all
@@ -60,6 +61,9 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
+    told = asdict(settings)
+    # Runs of another budget or other images are not gone on with; more seeds may be added.
+    Kept(settings.out, {name: told[name] for name in ("data", "minutes", "size", "count")})
     for seed in settings.seeds:
         folder = settings.out / f"seed-{seed}"
         runs = [trained(settings, folder, name, seed) for name in settings.objectives]

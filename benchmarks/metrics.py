@@ -24,6 +24,7 @@ import tyro
 from PIL import Image
 from torch import nn
 
+from marmor.base.files import write_json
 from marmor.base.seeds import torch_stream
 from marmor.data import read
 
@@ -38,6 +39,9 @@ class Settings:
         count: images in each folder.
         pairs: runs of each.
         data: images to write into the folders, the first half of them as generated ones; noise when left out.
+        training: training images that copies are looked for among, in marmor's runs alone.
+        faces: also count faces, in marmor's runs alone.
+        out: the JSON to write: every run, medians and ratios.
         one: what a process of its own runs: marmor or torch-fidelity; for the benchmark itself.
         folder: where the folders and weights lie, then.
     """
@@ -45,13 +49,16 @@ class Settings:
     count: int = 2000
     pairs: int = 3
     data: str | None = None
+    training: str | None = None
+    faces: bool = False
+    out: Path | None = None
     one: str | None = None
     folder: Path = Path()
 
 
 def main(settings: Settings) -> None:
     if settings.one is not None:
-        RUNS[settings.one](settings.folder)
+        RUNS[settings.one](settings)
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -65,21 +72,23 @@ def main(settings: Settings) -> None:
             for run in ("marmor", "torch-fidelity"):
                 found[run].append(apart(settings, run, folder, f"cache-{pair}"))
             found["cached"].append(apart(settings, "marmor", folder, f"cache-{pair}"))
-    tell(found)
+    tell(found, settings.out)
 
 
 def apart(settings: Settings, run: str, folder: Path, cache: str) -> dict[str, float]:
     """Seconds and peak memory of one run in a process of its own."""
     environment = {**os.environ, "MARMOR_CACHE": str(folder / cache)}
     words = [sys.executable, __file__, "--one", run, "--folder", str(folder)]
+    words += ["--training", settings.training] if settings.training else []
+    words += ["--faces"] if settings.faces else []
     done = subprocess.run(words, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     row = json.loads(done.stdout.splitlines()[-1])
     print(run, row, flush=True)
     return row
 
 
-def tell(found: dict[str, list[dict[str, float]]]) -> None:
-    """Medians and ratios."""
+def tell(found: dict[str, list[dict[str, float]]], out: Path | None) -> None:
+    """Medians and ratios, printed and written."""
     median = {
         run: {key: statistics.median(row[key] for row in rows) for key in ("seconds", "megabytes")}
         for run, rows in found.items()
@@ -90,6 +99,9 @@ def tell(found: dict[str, list[dict[str, float]]]) -> None:
     print(
         f"torch-fidelity / marmor: {peer / ours:.2f}; marmor / from the cache: {ours / cached:.1f}"
     )
+    if out is not None:
+        ratios = {"torch-fidelity/marmor": peer / ours, "marmor/cached": ours / cached}
+        write_json(out, {"runs": found, "medians": median, "ratios": ratios})
 
 
 def prepare(settings: Settings, folder: Path) -> None:
@@ -125,19 +137,24 @@ def random_weights() -> dict[str, torch.Tensor]:
     return network.state_dict()
 
 
-def marmor(folder: Path) -> None:
+def marmor(asked: Settings) -> None:
     from marmor.recipes.evaluating import EvaluationSettings, evaluate
 
-    began = time.monotonic()
-    settings = EvaluationSettings(str(folder / "real"), f"inception:{folder / WEIGHTS}")
+    began, folder = time.monotonic(), asked.folder
+    settings = EvaluationSettings(
+        str(folder / "real"),
+        f"inception:{folder / WEIGHTS}",
+        training=asked.training,
+        faces=asked.faces,
+    )
     found = evaluate(str(folder / "generated"), settings)
     report(began, found.figures["frechet.inception"].value)
 
 
-def torch_fidelity(folder: Path) -> None:
+def torch_fidelity(asked: Settings) -> None:
     from torch_fidelity import calculate_metrics
 
-    began = time.monotonic()
+    began, folder = time.monotonic(), asked.folder
     count = len(list((folder / "real").iterdir()))
     found = calculate_metrics(
         input1=str(folder / "generated"),

@@ -50,4 +50,4 @@ def test_a_cut_is_a_square_of_half_the_side() -> None:
     draws = torch.full((1, DRAWS), 0.5)
     draws[:, :3] = torch.tensor([1.0, 1.0, 0.0])
     cut = augment(images, draws, torch.full((1,), 0.5))
-    assert (cut == 0).sum() == 3 * 9 * 9
+    assert (cut == 0).sum() == 3 * 8 * 8

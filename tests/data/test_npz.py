@@ -76,8 +76,13 @@ def test_labels_as_strings_and_class_names(stored, pixels):
     ("arrays", "words"),
     [
         ({"images": np.full((2, 4, 4), 0.5)}, r"float64 in 0.5 … 0.5, expected uint8 in 0 … 255"),
+        (
+            {"images": np.linspace(-2.1, 2.6, 32).reshape(2, 4, 4)},
+            "float64 in -2.1 … 2.6: these were normalised by mean and spread.*-1 … 1 itself",
+        ),
         ({"images": np.zeros((2, 4, 4), np.int64)}, "int64"),
         ({"images": np.zeros((2, 4, 4), bool)}, "bool"),
+        ({"images": np.full((2, 4, 4), 1.5)}, "normalised by mean and spread"),
         ({"images": np.zeros((4, 4), np.uint8)}, r"shape \(4, 4\), expected \(N, H, W\)"),
         ({"images": np.zeros((2, 4, 4, 4), np.uint8)}, "1 or 3 channels"),
         ({"images": np.zeros((0, 4, 4), np.uint8)}, "is empty"),

@@ -117,6 +117,7 @@ def test_a_torchscript_file_is_taken_too(tmp_path: Path) -> None:
     network = load_inception(path)
     assert isinstance(network, ScriptedInception)
     assert network(_images(3)).shape == (3, 2048)
+    assert "not that of a published file" in network.unpublished
 
 
 def test_files_of_something_else_are_one_sentence(tmp_path: Path) -> None:

@@ -24,8 +24,30 @@ def test_the_published_pair_has_its_published_sizes() -> None:
     assert _count(critic) == sum(16 * a * b for a, b in widths) + 2 * (128 + 256 + 512)
     assert isinstance(generator.body[-1], nn.Tanh)
     assert not any(isinstance(m, nn.Sigmoid) for m in critic.modules())
-    kernels = torch.cat([m.weight.flatten() for m in critic.modules() if isinstance(m, nn.Conv2d)])
-    assert kernels.std().item() == pytest.approx(0.02, rel=0.01)
+
+
+def test_both_begin_as_dcgans_authors_draw_them() -> None:
+    torch.manual_seed(0)
+    for network in (DcganGenerator((3, 32, 32), 5), DcganCritic((3, 32, 32), 5)):
+        kernels = [
+            m.weight for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)
+        ]
+        assert len(kernels) == 4
+        for kernel in kernels:
+            assert kernel.std().item() == pytest.approx(0.02, rel=0.05)
+            assert abs(kernel.mean().item()) < 0.001
+        norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+        scales = torch.cat([m.weight.flatten() for m in norms])
+        assert scales.mean().item() == pytest.approx(1, abs=0.01)
+        assert scales.std().item() == pytest.approx(0.02, rel=0.3)
+        assert all((m.bias == 0).all() for m in norms)
+
+
+def test_a_critics_classes_begin_as_small_as_its_weights() -> None:
+    torch.manual_seed(0)
+    label = DcganCritic((3, 32, 32), 50).label
+    assert label is not None
+    assert label.weight.std().item() == pytest.approx(0.02, rel=0.1)
 
 
 @pytest.mark.parametrize("pair", PAIRS)

@@ -1,6 +1,8 @@
 """`marmor evaluate` and `marmor compare`: from folders to figures, and what people give them."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from marmor.base.errors import UserError
 from marmor.cli import main
-from marmor.data import ImageSet, write_splits
+from marmor.data import ImageSet, read, write_splits
 from marmor.recipes import features
-from marmor.recipes.evaluating import EvaluationSettings, evaluate, read_pair
+from marmor.recipes.evaluating import EvaluationSettings, evaluate, evaluate_all
+from marmor.recipes.evaluation_page import tell
+from marmor.recipes.evaluation_sets import gather
 
 COUNT = 160
 
@@ -65,6 +70,17 @@ def _figures(generated: str, real: Path, *words: str, out: Path) -> dict:
         ]
     )
     return json.loads((out / "summary.json").read_text())
+
+
+def _refused(capsys, *words: str) -> str:
+    """The one sentence that a command is refused with."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        main(list(words))
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert said.count("\n") == 1
+    return said
 
 
 def test_without_a_training_split_no_copies_are_looked_for(tmp_path: Path) -> None:
@@ -129,17 +145,17 @@ def test_the_second_time_nothing_is_measured_again(
     first = _figures(generated, real, out=tmp_path / "a")
     monkeypatch.setattr(features, "extract", None)
     monkeypatch.setattr("marmor.recipes.evaluating.figures", None)
-    monkeypatch.setattr("marmor.recipes.evaluating._copies", lambda *args: None)
-    second = _figures(generated, real, out=tmp_path / "b")
-    shared = second.keys() & first.keys()
-    assert {name: second[name] for name in shared} == {name: first[name] for name in shared}
+    monkeypatch.setattr("marmor.recipes.evaluating.nearest", None)
+    assert _figures(generated, real, out=tmp_path / "b") == first
 
 
 def test_a_damaged_cache_is_made_anew(real: Path, tmp_path: Path, cache: Path) -> None:
     generated = _saved(_spots(2), tmp_path / "same")
     first = _figures(generated, real, out=tmp_path / "a")
     kept = list(cache.iterdir())
-    assert len(kept) == 4  # features of three sets, and the figures of a pair
+    assert (
+        len(kept) == 7
+    )  # features of three sets, the figures of a pair, neighbours of two, copies
     for path in kept:
         path.write_bytes(b"?")
     assert _figures(generated, real, out=tmp_path / "b") == first
@@ -167,21 +183,176 @@ def test_several_generators_stand_in_one_table(real: Path, tmp_path: Path, capsy
     low = float(distance.rsplit("(", 1)[1].split(" to ")[0])
     assert low > 0  # blurred ones lie further away, and the interval of the difference says so
     assert Image.open(out / "comparison.png").width > 400
-    assert set(json.loads((out / "summary.json").read_text())) == {same, blurred}
+    found = json.loads((out / "summary.json").read_text())
+    assert {same, blurred} <= set(found)
+    name = f"difference.{blurred}.{same}.frechet.pixels.extrapolated"
+    assert found[name] == pytest.approx(
+        found[blurred]["frechet.pixels.extrapolated"] - found[same]["frechet.pixels.extrapolated"]
+    )
+    assert 0 < found[f"{name}.low"] < found[name] < found[f"{name}.high"]
+    assert f"difference.{blurred}.{same}.copies.closer" in found
+    page = (out / "report.html").read_text()
+    assert f"marmor compare {same} {blurred} --real {real}" in page
+    assert "Every measure" in page
 
 
-def test_other_sizes_are_brought_together_and_told(tmp_path: Path) -> None:
+def test_generators_are_measured_alike(real: Path, tmp_path: Path) -> None:
+    """With the smallest count and at one size."""
+    settings = EvaluationSettings(str(real), "pixels")
+    many, few, small = _spots(2, 320), _spots(2, 320).take(range(80)), _spots(3, 80).resized(8)
+    first, second, third = evaluate_all([many, few, small], settings)
+    assert first.generated.size == second.real.size == (8, 8)
+    assert first.by is third.by
+    kind = "frechet.pixels"
+    [alone] = evaluate_all([many.resized(8)], settings)
+    assert first.figures[kind].value > alone.figures[kind].value  # of 80 there is more bias
+    # Same images in another set of another length: the same figures.
+    again, _, _ = evaluate_all([many.take(range(320)), few, small], settings)
+    assert again.figures == first.figures
+
+
+def test_a_set_named_twice_is_refused(real: Path, tmp_path: Path, capsys) -> None:
+    same = _saved(_spots(2), tmp_path / "same")
+    said = _refused(capsys, "compare", same, same, "--real", str(real), "--features", "pixels")
+    assert f"{same} is named twice" in said
+
+
+def test_sets_that_suit_different_features_are_refused(real: Path) -> None:
+    digits = ImageSet(_spots(2).images, {"class": _spots(2).labels["class"]}, {"class": ("0", "1")})
+    with pytest.raises(UserError, match="name one with --features"):
+        evaluate_all([digits, _spots(3)], EvaluationSettings(str(real)))
+
+
+def test_sets_in_memory_are_measured_too() -> None:
+    settings = EvaluationSettings(real=_spots(1), features="pixels", training=_spots(0, 400))
+    found = evaluate(_spots(2), settings)
+    assert found.name == "images 1"
+    assert found.copies is not None
+    assert found.words == ("--features", "pixels", "--seed", "0")
+
+
+def test_grey_training_images_of_another_size_are_shown_beside_colour(tmp_path: Path) -> None:
+    real = _spots(1)
+    grey = replace(_spots(0, 400).resized(16), images=_spots(0, 400).resized(16).images[:, :1])
+    settings = EvaluationSettings(real=real, features="pixels", training=grey)
+    found = evaluate(_spots(2), settings)
+    assert found.copies is not None
+    assert found.copies.training.images.shape[1:] == (3, 12, 12)
+    tell(found, tmp_path)
+    assert (tmp_path / "figures" / "neighbours.png").is_file()
+
+
+def test_oblong_images_are_held_against_square_ones(tmp_path: Path) -> None:
+    oblong = replace(_spots(1), images=_spots(1).images[:, :, :10])
+    settings = EvaluationSettings(real=oblong, features="pixels", training=_spots(0, 400))
+    tell(evaluate(replace(oblong, images=_spots(2).images[:, :, 2:]), settings), tmp_path)
+    assert (tmp_path / "figures" / "neighbours.png").is_file()
+
+
+def test_grey_beside_colour_is_told() -> None:
+    grey = replace(_spots(2), images=_spots(2).images[:, :1])
+    told = evaluate(grey, EvaluationSettings(real=_spots(1), features="pixels")).warnings
+    assert any("generated images are grey and the real ones in colour" in each for each in told)
+
+
+def test_training_images_that_are_real_ones_are_left_out_and_told() -> None:
+    real, training = _spots(1), _spots(0, 400)
+    both = replace(
+        training, images=torch.cat([training.images, real.images[:7]]), labels={}, vocabulary={}
+    )
+    found = evaluate(_spots(2), EvaluationSettings(real=real, features="pixels", training=both))
+    assert found.copies is not None
+    assert len(found.copies.training) == 400
+    assert any(each.startswith("7 of 407 training images") for each in found.warnings)
+    small = _spots(2).resized(8)
+    same = evaluate(small, EvaluationSettings(real=real, features="pixels", training=real))
+    assert same.copies is None  # after both were resized too
+
+
+def test_a_judge_of_images_without_classes_is_refused(real: Path, tmp_path: Path, capsys) -> None:
+    same = _saved(_spots(2), tmp_path / "same")
+    words = ["--features", "pixels", "--judge", "pretrained:digit-judge"]
+    assert "tell no classes" in _refused(capsys, "evaluate", same, "--real", str(real), *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        (["--faces"], "marmor[faces]"),
+        (["--training", "nowhere"], "nowhere does not exist"),
+        (["--judge", "pretrained:digit-judge"], "does not know the classes"),
+    ],
+)
+def test_what_cannot_be_is_found_before_anything_is_measured(
+    words: list[str], wrong: str, real: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(features, "extract", None)
+    monkeypatch.setattr("marmor.metrics.faces.can_detect", lambda: False)
+    write_splits({"train": _spots(2)}, tmp_path / "drawn.npz")
+    given = ["evaluate", str(tmp_path / "drawn.npz"), "--real", str(real), "--features", "pixels"]
+    assert wrong in _refused(capsys, *given, *words)
+
+
+def test_faces_have_their_shares_beside_real_images_and_noise(
+    real: Path, tmp_path: Path, monkeypatch
+) -> None:
+    seen = []
+    monkeypatch.setattr("marmor.metrics.faces.can_detect", lambda: True)
+    monkeypatch.setattr(
+        "marmor.recipes.face_shares.count_faces",
+        lambda images: seen.append(len(images)) or (images[:, 0].flatten(1).amax(1) == 230).long(),
+    )
+    generated = _saved(_spots(2), tmp_path / "same")
+    found = _figures(generated, real, "--faces", out=tmp_path / "a")
+    assert seen == [COUNT] * 3
+    for name in ("faces.share", "faces.share.real", "faces.share.noise"):
+        assert 0 <= found[f"{name}.low"] <= found[name] <= found[f"{name}.high"] <= 1
+    assert found["faces.share"] == 1
+    assert found["faces.enlarged"] == "bicubic, shorter side 256"
+    assert "256 pixels for the detector" in (tmp_path / "a" / "table.csv").read_text()
+    assert _figures(generated, real, "--faces", out=tmp_path / "b") == found
+    assert len(seen) == 3  # the second time from the cache
+
+
+def test_held_out_images_are_looked_for_before_training_ones(tmp_path: Path) -> None:
+    write_splits({"train": _spots(0, 400), "val": _spots(1)}, tmp_path / "val.npz")
+    write_splits({"train": _spots(0, 400)}, tmp_path / "train.npz")
+    sets = gather([_spots(2)], str(tmp_path / "val.npz"), None)
+    assert sets.real.images.equal(_spots(1).images)
+    sets = gather([_spots(2)], str(tmp_path / "train.npz"), None)
+    assert len(sets.real) == 400
+    assert any("stand in for held-out ones" in told for told in sets.warnings[0])
+
+
+def test_a_resize_by_the_instrument_is_told(judge_run: Path, data: Path) -> None:
+    large = read(str(data), "test").resized(40)
+    found = evaluate(large, EvaluationSettings(real=large, features=f"judge:{judge_run}"))
+    assert any("resized from 40×40 to" in told for told in found.warnings)
+
+
+def test_compression_moves_the_distances(real: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "jpeg"
+    folder.mkdir()
+    for number, image in enumerate(_spots(2).images):
+        pixels = Image.fromarray(image.permute(1, 2, 0).numpy())
+        pixels.save(folder / f"{number}.jpg", quality=10)
+    crushed = _figures(str(folder), real, out=tmp_path / "a")
+    same = _figures(_saved(_spots(2), tmp_path / "same"), real, out=tmp_path / "b")
+    assert crushed["kernel.pixels.low"] > same["kernel.pixels.high"]
+
+
+def test_other_sizes_are_brought_together_and_told(tmp_path: Path, capsys) -> None:
     large = _saved(_spots(0, 30).resized(24), tmp_path / "large")
-    drawn, real = read_pair(_saved(_spots(1, 30), tmp_path / "small"), large)
-    assert drawn.size == real.size == (12, 12)
-    assert any("24×24 to 12×12" in note for note in real.notes)
+    sets = gather([_saved(_spots(1, 30), tmp_path / "small")], large, None)
+    assert sets.drawn[0].size == sets.real.size == (12, 12)
+    assert any("24×24 to 12×12" in note for note in sets.warnings[0])
     mixed = tmp_path / "mixed"
     _saved(_spots(1, 30), mixed)
     Image.new("RGB", (9, 20)).save(mixed / "zz.png")
-    drawn, _ = read_pair(str(mixed), large)
-    assert drawn.size == (24, 24)
-    with pytest.raises(SystemExit):
-        main(["evaluate", str(mixed), "--real", str(mixed)])
+    assert gather([str(mixed)], large, None).drawn[0].size == (24, 24)
+    other = tmp_path / "other"
+    shutil.copytree(mixed, other)
+    assert "differ in size" in _refused(capsys, "evaluate", str(mixed), "--real", str(other))
 
 
 def test_other_formats_and_kinds_of_pixels_are_told(tmp_path: Path) -> None:
@@ -197,7 +368,16 @@ def test_other_formats_and_kinds_of_pixels_are_told(tmp_path: Path) -> None:
         assert kind in told.lower(), told
 
 
-@pytest.mark.parametrize("count", [0, 1, 19])
+def test_spellings_of_a_format_are_one_and_unknown_ones_are_told(tmp_path: Path) -> None:
+    sets = [
+        gather([_saved(_spots(1, 30), tmp_path / "a", ".jpeg")], real, None)
+        for real in (_saved(_spots(0, 30), tmp_path / "b", ".jpg"), _spots(0, 30))
+    ]
+    assert not any("file formats" in told or "traces" in told for told in sets[0].warnings[0])
+    assert any("formats of the real images are not known" in told for told in sets[1].warnings[0])
+
+
+@pytest.mark.parametrize("count", [0, 1, 23])
 def test_too_few_images_are_one_sentence(count: int, real: Path, tmp_path: Path, capsys) -> None:
     folder = tmp_path / "few"
     _saved(_spots(0, count), folder)
@@ -207,6 +387,8 @@ def test_too_few_images_are_one_sentence(count: int, real: Path, tmp_path: Path,
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert str(folder) in said
+    assert ("holds no image" in said) if not count else (f"holds {count} image" in said)
+    assert not count or "intervals need 24" in said
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,8 @@ def _square(x: Tensor, draws: Tensor) -> Tensor:
     """1 within a square of half the side around a random place, 0 elsewhere, (B, 1, H, W)."""
     marks = []
     for axis, side in enumerate(x.shape[2:]):
-        middle = (draws[:, axis, None] * side).floor()
-        apart = (torch.arange(side, device=x.device) - middle).abs()
-        marks.append((apart <= side * CUT / 2).to(x.dtype))
+        long = round(side * CUT)
+        first = (draws[:, axis, None] * side).floor() - long // 2
+        along = torch.arange(side, device=x.device) - first
+        marks.append(_within(along, long).to(x.dtype))
     return (marks[0][:, :, None] * marks[1][:, None])[:, None]

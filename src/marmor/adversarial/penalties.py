@@ -28,11 +28,10 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, shares: Tensor)
 
 
 def clip_weights(module: nn.Module, limit: float) -> None:
-    """Keeps weights of linear maps and convolutions in [-limit, limit] (Arjovsky et al. 2017, alg. 1).
+    """Keeps every parameter in [-limit, limit], scales of BatchNorm and classes too.
 
-    Scales and shifts of BatchNorm stay: clipped to 0.01, they would switch it off.
+    Arjovsky et al. 2017, alg. 1, and their code, which clips all that it trains.
     """
     with torch.no_grad():
-        for layer in module.modules():
-            if isinstance(layer, (nn.Conv2d, nn.Linear)):
-                layer.weight.clamp_(-limit, limit)
+        for parameter in module.parameters():
+            parameter.clamp_(-limit, limit)

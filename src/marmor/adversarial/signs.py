@@ -55,12 +55,21 @@ class Referee:
 
     def verdict(self, now: Signs, before: Sequence[Signs], late: bool) -> str | None:
         """One clause that says what is wrong, or None; ``before``: the milestones since the start."""
+        losses = [(each.critic, each.generator) for each in before]
         return (
-            _exploded("critic", now.critic, [each.critic for each in before])
-            or _exploded("generator", now.generator, [each.generator for each in before])
+            self.exploded((now.critic, now.generator), losses)
             or self._won(now, before)
             or _collapsed(now, before, late)
         )
+
+    def exploded(
+        self, now: tuple[float, float], before: Sequence[tuple[float, float]]
+    ) -> str | None:
+        """The same of the losses of critic and generator alone, which any line of the log has."""
+        for place, whose in enumerate(("critic", "generator")):
+            if wrong := _exploded(whose, now[place], [losses[place] for losses in before]):
+                return wrong
+        return None
 
     def _won(self, now: Signs, before: Sequence[Signs]) -> str | None:
         if self.idle is None or not before:

@@ -1,16 +1,22 @@
 """Measurement: features and class indices in, small records of float64 numbers out."""
 
-from marmor.metrics.agreement import Agreement, Share, agreement, share, share_difference
+from marmor.metrics.agreement import (
+    Agreement,
+    Share,
+    agreement,
+    apart,
+    share,
+    share_difference,
+)
 from marmor.metrics.calibration import Bin, Calibration, calibration
 from marmor.metrics.copying import closer_share
-from marmor.metrics.faces import can_detect, count_faces
+from marmor.metrics.faces import ENLARGED, can_detect, check_detector, count_faces
 from marmor.metrics.frechet import (
     FrechetDistances,
     frechet_distance,
     frechet_distances,
     frechet_floor,
 )
-from marmor.metrics.jackknife import LEAST, Figure, difference, figures
 from marmor.metrics.kernel import kernel_distance
 from marmor.metrics.leaks import Leaks, leaks, located, photo_leak
 from marmor.metrics.manifold import Manifold, manifold
@@ -24,9 +30,11 @@ from marmor.metrics.objects import (
     object_scores,
 )
 from marmor.metrics.ranking import ranks, top
+from marmor.metrics.splits import LEAST, Figure, difference, figures
 from marmor.metrics.statistics import Gaussian, gaussian
 
 __all__ = [
+    "ENLARGED",
     "LEAST",
     "Agreement",
     "Bin",
@@ -43,8 +51,10 @@ __all__ = [
     "agreement",
     "all_shown",
     "any_shown",
+    "apart",
     "calibration",
     "can_detect",
+    "check_detector",
     "closer_share",
     "count_faces",
     "difference",

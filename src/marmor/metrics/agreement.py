@@ -68,6 +68,14 @@ def share_difference(first: Tensor, second: Tensor) -> Share:
     return Share((gained - lost) / count, centre - reach, centre + reach, count)
 
 
+def apart(first: Share, second: Share) -> tuple[float, float, float]:
+    """first − second of other trials, with its 95 % interval (Newcombe 1998, method 10)."""
+    value = first.value - second.value
+    down = math.hypot(first.value - first.low, second.high - second.value)
+    up = math.hypot(first.high - first.value, second.value - second.low)
+    return value, value - down, value + up
+
+
 def agreement(asked: Tensor, read: Tensor, classes: int) -> Agreement:
     """How often the class read from a sample is the class asked for.
 

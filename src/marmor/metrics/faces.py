@@ -17,13 +17,18 @@ def can_detect() -> bool:
     return find_spec("dlib") is not None
 
 
+def check_detector() -> None:
+    """Raises UserError where the detector is not installed."""
+    if not can_detect():
+        raise UserError("faces are found by dlib; install it with: pip install 'marmor[faces]'")
+
+
 def count_faces(images: Tensor) -> Tensor:
     """Faces found in each of uint8 images (N, C, H, W), C 1 or 3 → int64 (N,).
 
     Small images are enlarged bicubically. Raises UserError where dlib is not installed.
     """
-    if not can_detect():
-        raise UserError("faces are found by dlib; install it with: pip install 'marmor[faces]'")
+    check_detector()
     import dlib
 
     detector = dlib.get_frontal_face_detector()  # pyright: ignore[reportAttributeAccessIssue]

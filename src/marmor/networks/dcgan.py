@@ -78,6 +78,9 @@ class DcganCritic(nn.Module):
         self.score = nn.Conv2d(widths[-1], 1, SMALLEST, 1, 0, bias=False)
         self.label = nn.Embedding(classes, widths[-1]) if classes else None
         draw_weights(self)
+        if self.label is not None:
+            # A weight like the others; a generator's class stands beside its latent vector instead.
+            nn.init.normal_(self.label.weight, 0.0, 0.02)
 
     def forward(self, images: Tensor, classes: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) in [-1, 1], class indices (B,) → scores (B,), higher for real ones."""

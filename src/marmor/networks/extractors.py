@@ -4,6 +4,7 @@ Each takes uint8 images, brings them to its own range and, where it has one, its
 features (N, D). They are measuring instruments: nothing is trained here.
 """
 
+import hashlib
 import tempfile
 from abc import ABC, abstractmethod
 from importlib.util import find_spec
@@ -19,13 +20,22 @@ from marmor.base.tensors import is_script
 from marmor.networks.checkpoints import load_into, load_state
 from marmor.networks.judges import Judge
 
+PUBLISHED = ("6726825d", "f58cb9b6")
+"""How the SHA-256 of the two published files of the FID network begin: the state dict, the TorchScript."""
+EFFICIENTNET_SIDE = 224
 INSTALL = "install what it needs with: pip install 'marmor[metrics]'"
 
 
 class Extractor(nn.Module, ABC):
-    """A measuring instrument; ``dimension`` is the length of a feature vector."""
+    """A measuring instrument.
+
+    ``dimension``: the length of a feature vector; ``side``: what it resizes images to, None where it does
+    not; ``unpublished``: a sentence where its weights are not the published ones, else empty.
+    """
 
     dimension: int
+    side: int | None = None
+    unpublished: str = ""
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
@@ -64,7 +74,7 @@ class EfficientNetLite0(Extractor):
     """
 
     dimension = 1280
-    side = 224
+    side = EFFICIENTNET_SIDE
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +91,7 @@ class EfficientNetLite0(Extractor):
         self.eval().to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
-        size, x = (self.side, self.side), _colour(images).float()
+        size, x = (EFFICIENTNET_SIDE, EFFICIENTNET_SIDE), _colour(images).float()
         x = F.interpolate(x, size, mode="bicubic", align_corners=False, antialias=True)
         x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
         return self.network.extract_features(x).mean((2, 3))
@@ -97,9 +107,11 @@ class Inception(Extractor):
     """
 
     dimension = 2048
+    side = 299
 
     def __init__(self, weights: Path) -> None:
         super().__init__()
+        self.unpublished = _unpublished(weights)
         if not find_spec("torch_fidelity"):
             raise UserError(f"--features inception:{weights} is a state dict; {INSTALL}")
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -131,9 +143,11 @@ class ScriptedInception(Extractor):
     """
 
     dimension = 2048
+    side = 299
 
     def __init__(self, weights: Path) -> None:
         super().__init__()
+        self.unpublished = _unpublished(weights)
         try:
             # TorchScript's own reader rebuilds a graph of tensor operations; it never runs Python.
             self.network = torch.jit.load(weights, map_location="cpu").eval()
@@ -158,6 +172,18 @@ def load_inception(weights: Path) -> Extractor:
             "pt_inception-2015-12-05-6726825d.pth."
         )
     return ScriptedInception(weights) if is_script(weights) else Inception(weights)
+
+
+def _unpublished(weights: Path) -> str:
+    """A warning where a file is not, by its SHA-256, the published one."""
+    with weights.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if any(found.startswith(each) for each in PUBLISHED):
+        return ""
+    return (
+        f"the hash of {weights} (SHA-256 {found[:8]}…) is not that of a published file, so this may not be "
+        "the FID network: compare its distances with no one else's."
+    )
 
 
 def _colour(images: Tensor) -> Tensor:

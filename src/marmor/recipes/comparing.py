@@ -1,54 +1,111 @@
-"""Several generators held against the same real images: one table, one picture, differences."""
+"""Several generators held against the same real images: one table, one picture, differences, one page."""
 
+import shlex
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from marmor.base.errors import UserError
 from marmor.base.files import write_json
 from marmor.base.progress import console
-from marmor.figures import intervals, save_png, stack
-from marmor.metrics import difference
-from marmor.recipes.evaluating import Evaluation, EvaluationSettings, evaluate
-from marmor.recipes.evaluation_page import measures, summary, title_of
+from marmor.figures import Picture, Report, Section, Table, Text, intervals, save_png, stack, write
+from marmor.metrics import apart, difference
+from marmor.recipes.evaluating import Evaluation, EvaluationSettings, evaluate_all
+from marmor.recipes.evaluation_page import HOW, REFERENCES, measures, summary, title_of
+from marmor.recipes.evaluation_sets import Images
 from marmor.recipes.tables import show_table
 
+Numbers = tuple[float, float, float]
+"""A value and the bounds of its 95 % interval."""
 
-def compare(generated: Sequence[str], settings: EvaluationSettings, out: Path) -> Path:
-    """Evaluates each, prints the table and writes it, the picture and summary.json into ``out``.
 
-    Raises UserError as ``evaluate`` does, and for fewer than two generators.
+def compare(generated: Sequence[Images], settings: EvaluationSettings, out: Path) -> Path:
+    """Evaluates all, prints the table and writes it, the picture, summary.json and report.html into ``out``.
+
+    Raises UserError as ``evaluate_all`` does, and for fewer than two generators.
     """
     if len(generated) < 2:
         raise UserError("name at least two sets of generated images to compare.")
-    found = [evaluate(name, settings) for name in generated]
-    for sentence in dict.fromkeys(s for one in found for s in one.warnings):
+    found = evaluate_all(generated, settings)
+    known = tuple(dict.fromkeys(s for one in found for s in one.warnings))
+    for sentence in known:
         console.print(f"note: {sentence}")
-    show_table(("measure", *generated, *_heads(generated)), rows_of(found), out)
-    write_json(out / "summary.json", {one.name: summary(one) for one in found})
-    save_png(picture(found), out / "comparison.png")
-    console.print(f"written: {out / 'summary.json'}, {out / 'comparison.png'}")
+    columns, rows = columns_of(found), rows_of(found)
+    show_table(columns, rows, out)
+    write_json(out / "summary.json", {one.name: summary(one) for one in found} | differences(found))
+    shown = picture(found)
+    save_png(shown, out / "comparison.png")
+    table = Table("Figures", columns, rows, HOW)
+    write(page(found, table, known, shown), out / "report.html")
+    console.print(f"written: {out / 'summary.json'}, {out / 'report.html'}")
     return out / "comparison.png"
 
 
-def _heads(generated: Sequence[str]) -> list[str]:
-    return [f"{other} − {generated[0]}" for other in generated[1:]]
+def columns_of(found: Sequence[Evaluation]) -> list[str]:
+    first, *others = (one.name for one in found)
+    return ["measure", first, *others, *(f"{other} − {first}" for other in others)]
 
 
 def rows_of(found: Sequence[Evaluation]) -> list[list[str]]:
     """Each measure of each generator, then what the others differ by from the first."""
     first, *others = found
-    rows = []
-    for name in measures(first):
-        cells = [title_of(name, first.by), *(_cell(measures(one).get(name)) for one in found)]
-        for other in others:
-            apart = None
-            if name in first.figures and name in other.figures:
-                apart = difference(other.figures[name], first.figures[name])[:3]
-            cells.append(_cell(apart))
-        rows.append(cells)
-    return rows
+    return [
+        [
+            title_of(name, first.by),
+            *(_cell(measures(one).get(name)) for one in found),
+            *(_cell(between(other, first).get(name)) for other in others),
+        ]
+        for name in dict.fromkeys(name for one in found for name in measures(one))
+    ]
+
+
+def differences(found: Sequence[Evaluation]) -> dict[str, float]:
+    """``difference.A.B.MEASURE``, that of A less that of B, with its interval, for every pair."""
+    told: dict[str, float] = {}
+    for second, first in combinations(found, 2):
+        for name, (value, low, high) in between(first, second).items():
+            key = f"difference.{first.name}.{second.name}.{name}"
+            told |= {key: value, f"{key}.low": low, f"{key}.high": high}
+    return told
+
+
+def between(first: Evaluation, second: Evaluation) -> dict[str, Numbers]:
+    """first − second for every measure that both have; those of the real images alone do not differ."""
+    mine, theirs = first.of_splits(), second.of_splits()
+    told: dict[str, Numbers] = {
+        name: difference(mine[name], theirs[name])[:3] for name in mine if name in theirs
+    }
+    if first.agreement is not None and second.agreement is not None:
+        told["judge.accuracy"] = apart(first.agreement, second.agreement)
+    if first.faces is not None and second.faces is not None:
+        told["faces.share"] = apart(first.faces.drawn, second.faces.drawn)
+    return told
+
+
+def page(
+    found: Sequence[Evaluation], table: Table, known: Sequence[str], shown: Image.Image
+) -> Report:
+    """The page of a comparison."""
+    warned = [Text("What must be known of them", known)] if known else []
+    seen = Picture(
+        "Every measure", "With intervals of 95 %.", "A panel a measure, a line a generator.", shown
+    )
+    facts: dict[str, Any] = {
+        "features": found[0].by.title,
+        "real images": f"{len(found[0].real):,}",
+        **{one.name: f"{len(one.generated):,} images" for one in found},
+    }
+    return Report(
+        title="Generators held against the same real images",
+        sections=[Section("Which is the most like real ones?", items=[table, seen, *warned])],
+        commands=[shlex.join(["marmor", "compare", *(one.name for one in found), *found[0].words])],
+        facts=facts,
+        files=[("summary.json", "every figure and difference"), ("table.csv", "the table")],
+        references=REFERENCES,
+    )
 
 
 def picture(found: Sequence[Evaluation]) -> Image.Image:
@@ -65,7 +122,7 @@ def picture(found: Sequence[Evaluation]) -> Image.Image:
     return stack(panels)
 
 
-def _cell(numbers: tuple[float, float, float] | None) -> str:
+def _cell(numbers: Numbers | None) -> str:
     if numbers is None:
         return "–"
     value, low, high = numbers

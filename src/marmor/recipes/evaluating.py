@@ -1,21 +1,24 @@
 """Are generated images like the real ones? Every figure with an interval, and what must be known of it."""
 
-from dataclasses import asdict, dataclass, replace
-from pathlib import PurePath
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Annotated
 
 import torch
 from torch import Tensor
+from tyro.conf import arg
 
 from marmor import __version__
 from marmor.base.cache import kept_json
 from marmor.base.errors import UserError
 from marmor.base.seeds import torch_stream
-from marmor.data import ImageSet, MissingSplitError, MixedSizesError, read
+from marmor.data import ImageSet
 from marmor.metrics import (
     LEAST,
     Figure,
     Neighbours,
     Share,
+    check_detector,
     closer_share,
     figures,
     frechet_distances,
@@ -23,14 +26,20 @@ from marmor.metrics import (
     manifold,
     nearest,
 )
+from marmor.networks.checkpoints import fingerprint
 from marmor.recipes.commands import options
+from marmor.recipes.evaluation_sets import Images, Sets, gather, name_of
 from marmor.recipes.face_shares import FaceShares, RealFaces, face_shares
 from marmor.recipes.features import PHOTOGRAPHS, Instrument, features_of, instrument
 from marmor.recipes.generators import EVERYWHERE
-from marmor.recipes.models import find_judges
-from marmor.recipes.scoring import accuracy, judge_images
+from marmor.recipes.models import LoadedJudge, find_judges
+from marmor.recipes.scoring import accuracy, check_judge, judge_images
 
 NEIGHBOURS = 4
+STATISTICS = "2"
+"""Of how figures and intervals come out of features; another one makes the cache measure them anew."""
+Source = Annotated[Images, arg(constructor=str)]
+"""On the command line always a path or name."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +58,20 @@ class EvaluationSettings:
         seed: of what is drawn at random: which images, where one side has more, and the groups of intervals.
     """
 
-    real: str
+    real: Source
     features: str | None = None
     judge: str | None = None
-    training: str | None = None
+    training: Source | None = None
     faces: bool = False
     seed: int = 0
 
     @property
     def words(self) -> tuple[str, ...]:
         """As a person writes them behind the images; what was left out is left out."""
-        return options(asdict(self))
+        told = {each.name: getattr(self, each.name) for each in fields(self)}
+        return options(
+            {name: value for name, value in told.items() if not isinstance(value, ImageSet)}
+        )
 
 
 @dataclass(frozen=True)
@@ -103,91 +115,161 @@ class Evaluation:
     agreement: Share | None = None
     words: tuple[str, ...] = ()
 
+    def of_splits(self) -> dict[str, Figure]:
+        """All figures whose intervals come from splits of the samples."""
+        return self.figures | ({"copies.closer": self.copies.closer} if self.copies else {})
 
-def evaluate(generated: str, settings: EvaluationSettings) -> Evaluation:
-    """Everything that is measured of a folder, zip, npz or embedded set of generated images.
 
-    Raises UserError for images that cannot be read, fewer than 20 on a side, and instruments that are not
+def evaluate(generated: Images, settings: EvaluationSettings) -> Evaluation:
+    """Everything that is measured of a folder, zip, npz or embedded set of generated images, or an ImageSet.
+
+    Raises UserError for images that cannot be read, fewer than 24 on a side, and instruments that are not
     there.
     """
-    drawn, real = read_pair(generated, settings.real)
-    for name, images in ((generated, drawn), (settings.real, real)):
-        if len(images) < LEAST:
-            raise UserError(
-                f"{name} holds {_counted(len(images))}; intervals need {LEAST} on either side, "
-                "and believable distances thousands."
-            )
-    side = min(drawn.size)
-    judge = find_judges(settings.judge, drawn.vocabulary).get(EVERYWHERE)
-    shipped = find_judges(None, drawn.vocabulary).get(EVERYWHERE)
-    by = instrument(
-        settings.features or (f"judge:{shipped.origin}" if shipped else PHOTOGRAPHS), side
-    )
-    features = features_of(by, drawn, generated), features_of(by, real, settings.real)
-    found = Evaluation(
-        generated,
-        drawn,
-        real,
-        by,
-        distances(by, drawn, real, *features, settings.seed),
-        (*warnings(generated, drawn), *warnings(settings.real, real), *_mismatches(drawn, real)),
-        _copies(settings, by, drawn, real, *features),
-        words=settings.words,
-    )
-    fewer = min(len(drawn), len(real))
+    return evaluate_all([generated], settings)[0]
+
+
+def evaluate_all(generated: Sequence[Images], settings: EvaluationSettings) -> list[Evaluation]:
+    """The same for several sets, at one size, by one instrument, with equally many images where they count.
+
+    Raises UserError, before anything is measured, as ``evaluate`` does, for a set named twice, and where the
+    sets would be measured by different instruments.
+    """
+    if settings.faces:
+        check_detector()
+    sets = gather(generated, settings.real, settings.training)
+    real_name = name_of(settings.real, "real images")
+    for name, images in ((real_name, sets.real), *zip(sets.names, sets.drawn, strict=True)):
+        _check_count(name, images)
+    judges = [_judge_of(settings.judge, *each) for each in zip(sets.names, sets.drawn, strict=True)]
+    by = _instrument(settings.features, sets)
+    of_real = features_of(by, sets.real, real_name)
+    of_drawn = [features_of(by, *each) for each in zip(sets.drawn, sets.names, strict=True)]
+    bank = features_of(by, sets.training, "training images") if sets.training else None
+    count = min(map(len, sets.drawn))
+    found = []
+    for name, drawn, mine, told in zip(
+        sets.names, sets.drawn, of_drawn, sets.warnings, strict=True
+    ):
+        key = (
+            drawn.unlabelled().fingerprint(),
+            sets.real.unlabelled().fingerprint(),
+            by.fingerprint,
+        )
+        one = Evaluation(
+            name,
+            drawn,
+            sets.real,
+            by,
+            distances(key, by, mine, of_real, count, settings.seed),
+            (*told, *_of_instrument(by, drawn, min(count, len(sets.real)))),
+            words=settings.words,
+        )
+        if sets.training is not None and bank is not None:
+            copies = _copies(key, sets.training, mine, of_real, bank, settings.seed)
+            one = replace(one, copies=copies)
+        found.append(one)
+    found = [
+        replace(one, agreement=_agreement(judge, one.generated)) if judge else one
+        for one, judge in zip(found, judges, strict=True)
+    ]
+    return _with_faces(found, sets.real, real_name) if settings.faces else found
+
+
+def _check_count(name: str, images: ImageSet) -> None:
+    if len(images) < LEAST:
+        raise UserError(
+            f"{name} holds {_counted(len(images))}; intervals need {LEAST} on either side, "
+            "and believable distances thousands."
+        )
+
+
+def _judge_of(said: str | None, name: str, drawn: ImageSet) -> LoadedJudge | None:
+    """The judge that reads a set. Raises UserError where one is named and cannot."""
+    if said is not None and not drawn.class_names:
+        raise UserError(
+            f"--judge {said} has nothing to check: the file names of {name} tell no classes; name the files "
+            "<class>_<number>.png, or leave --judge out."
+        )
+    judge = find_judges(said, drawn.vocabulary).get(EVERYWHERE)
+    if judge is not None:
+        check_judge(judge, drawn.class_names, drawn.channels)
+    return judge
+
+
+def _instrument(said: str | None, sets: Sets) -> Instrument:
+    """What was asked for, or what suits all sets."""
+    shipped = [find_judges(None, drawn.vocabulary).get(EVERYWHERE) for drawn in sets.drawn]
+    suits = {f"judge:{judge.origin}" if judge else PHOTOGRAPHS for judge in shipped}
+    if said is None and len(suits) > 1:
+        raise UserError(
+            f"some of {', '.join(sets.names)} tell digits by their file names and others do not, so they "
+            f"would be measured by different features ({', '.join(sorted(suits))}); name one with --features."
+        )
+    return instrument(said or suits.pop(), min(sets.real.size))
+
+
+def _of_instrument(by: Instrument, drawn: ImageSet, fewer: int) -> tuple[str, ...]:
+    """What the instrument does to images, and how many it needs."""
+    told = []
+    side = by.sees
+    if side is not None and drawn.size != (side, side):
+        told.append(
+            f"{by.title} are taken of images resized from {drawn.size[1]}×{drawn.size[0]} to {side}×{side}."
+        )
+    if by.extractor.unpublished:
+        told.append(by.extractor.unpublished)
     if fewer < by.extractor.dimension:
-        found = _warned(
-            found,
+        told.append(
             f"{fewer:,} images are fewer than the {by.extractor.dimension:,} features: a plain Fréchet "
             "distance is then mostly bias, and extrapolating may not take all of it away; the kernel "
-            "distance has none.",
+            "distance has none."
         )
-    if judge is not None:
-        agreement = accuracy(judge, drawn, judge_images(judge, drawn)).overall
-        found = replace(found, agreement=agreement)
-    if settings.faces:
-        which = RealFaces(real, f"images of {settings.real}")
-        found = replace(found, faces=face_shares(drawn.images, which))
-    return found
+    return tuple(told)
 
 
 def distances(
-    by: Instrument, drawn: ImageSet, real: ImageSet, a: Tensor, b: Tensor, seed: int
+    key: tuple[str, ...], by: Instrument, a: Tensor, b: Tensor, count: int, seed: int
 ) -> dict[str, Figure]:
-    """Figures of features a (N, D) of drawn and b (M, D) of real images; kept, since they take long."""
-    key = (
-        "figures",
-        __version__,
-        drawn.fingerprint(),
-        real.fingerprint(),
-        by.fingerprint,
-        str(seed),
+    """Figures of features a (N, D) of drawn and b (M, D) of real images; kept under ``key``.
+
+    ``count``: of drawn images, where a figure depends on how many there are.
+    """
+    kept = kept_json(
+        ("figures", *_version(), *key, str(count), str(seed)),
+        lambda: _distances(by, a, b, count, seed),
     )
-    kept = kept_json(key, lambda: _distances(by, a, b, seed))
-    return {
-        name: Figure(value, low, high, tuple(without))
-        for name, (value, low, high, without) in kept.items()
-    }
+    return {name: _figure(*values) for name, values in kept.items()}
 
 
-def _distances(by: Instrument, a: Tensor, b: Tensor, seed: int) -> dict[str, Figure]:
-    def apart(a: Tensor, b: Tensor) -> tuple[float, ...]:
+def _distances(by: Instrument, a: Tensor, b: Tensor, count: int, seed: int) -> dict[str, Figure]:
+    def extrapolated(a: Tensor, b: Tensor) -> tuple[float, ...]:
         return (*frechet_distances(a, b), kernel_distance(a, b))
 
-    plain, extrapolated, kernel = figures(apart, a, b, seed)
-    # These four depend on how many there are, so they are taken of equally many.
-    count = min(len(a), len(b))
-    few, other = (_some(x, count, seed, side) for side, x in enumerate((a, b)))
-    precision, recall, density, coverage = figures(manifold, few, other, seed)
+    few = _some(a, count, seed, 0)
+    plain, without_bias, kernel = figures(extrapolated, a, b, seed)
+    if count < len(a):
+        plain = figures(extrapolated, few, b, seed)[0]
+    fewest = min(count, len(b))
+    even = _some(few, fewest, seed, 2), _some(b, fewest, seed, 1)
+    precision, recall, density, coverage = figures(manifold, *even, seed)
     return {
         f"frechet.{by.name}": plain,
-        f"frechet.{by.name}.extrapolated": extrapolated,
+        f"frechet.{by.name}.extrapolated": without_bias,
         f"kernel.{by.name}": kernel,
         "precision": _share(precision),
         "recall": _share(recall),
         "density": density,
         "coverage": _share(coverage),
     }
+
+
+def _version() -> tuple[str, str]:
+    return __version__, STATISTICS
+
+
+def _figure(value: float, low: float, high: float, apart: Sequence[float]) -> Figure:
+    return Figure(value, low, high, tuple(apart))
 
 
 def _share(figure: Figure) -> Figure:
@@ -200,85 +282,53 @@ def _some(x: Tensor, count: int, seed: int, side: int) -> Tensor:
 
 
 def _copies(
-    settings: EvaluationSettings,
-    by: Instrument,
-    drawn: ImageSet,
-    real: ImageSet,
+    key: tuple[str, ...],
+    training: ImageSet,
     of_drawn: Tensor,
     of_real: Tensor,
-) -> Copies | None:
-    """None where no training images are known, or where they are the real ones themselves."""
-    side = min(drawn.size)
-    try:
-        training = read(settings.training or settings.real, "train", side)
-    except MissingSplitError:
-        if settings.training is not None:
-            raise
-        return None
-    if training.unlabelled().fingerprint() == real.unlabelled().fingerprint():
-        return None
-    bank = features_of(by, training, "training images")
-    found = nearest(of_drawn, bank, min(NEIGHBOURS, len(bank)))
-    held_out = nearest(of_real, bank).distances
+    bank: Tensor,
+    seed: int,
+) -> Copies:
+    """Kept too, since neighbours among many training images take long."""
+    parts = (*_version(), *key, training.unlabelled().fingerprint())
+
+    def look(queries: Tensor, count: int) -> list[list[list[float]]]:
+        return [part.tolist() for part in nearest(queries, bank, min(count, len(bank)))]
+
+    found, held_out = (
+        Neighbours(torch.tensor(kept[0], dtype=torch.float64), torch.tensor(kept[1]))
+        for kept in (
+            kept_json(("neighbours", *parts, "drawn"), lambda: look(of_drawn, NEIGHBOURS)),
+            kept_json(("neighbours", *parts[:2], *key[1:], parts[-1]), lambda: look(of_real, 1)),
+        )
+    )
 
     def closer(a: Tensor, b: Tensor) -> tuple[float]:
         return (closer_share(a[:, 0], b[:, 0]),)
 
-    [share] = figures(closer, found.distances[:, :1], held_out, seed=settings.seed)
-    return Copies(_share(share), training, found)
-
-
-def read_pair(generated: str, real: str) -> tuple[ImageSet, ImageSet]:
-    """Both sets, of the real ones the test split, at one size: the smaller one. Notes say what was done.
-
-    Raises UserError where neither set has one size.
-    """
-    sets = [_read(generated, "train", None), _read(real, "test", None)]
-    sides = [min(images.size) for images in sets if images is not None]
-    if not sides:
-        raise UserError(
-            f"the images of {generated} and of {real} differ in size among themselves; bring one of them to "
-            "the size that you want to compare."
-        )
-    side = min(sides)
-    again = [
-        images or _read(spec, split, side)
-        for images, spec, split in zip(sets, (generated, real), ("train", "test"), strict=True)
-    ]
-    first, second = (images for images in again if images is not None)
-    if first.size != second.size:
-        first, second = first.resized(side), second.resized(side)
-    return first, second
-
-
-def _read(spec: str, split: str, size: int | None) -> ImageSet | None:
-    """None for images of several sizes, where no size is given."""
-    try:
-        return read(spec, split, size)
-    except MixedSizesError:
-        return None
-    except MissingSplitError:
-        return read(spec, "train", size)
-
-
-def warnings(name: str, images: ImageSet) -> tuple[str, ...]:
-    """What reading did to the images."""
-    return tuple(f"{name}: {note}" for note in images.notes)
-
-
-def _mismatches(drawn: ImageSet, real: ImageSet) -> tuple[str, ...]:
-    formats = [{PurePath(name).suffix.lower() for name in images.names} for images in (drawn, real)]
-    if not all(formats) or formats[0] == formats[1]:
-        return ()
-    told = [", ".join(sorted(suffixes)) for suffixes in formats]
-    return (
-        f"the generated files are {told[0]} and the real ones {told[1]}: the traces that JPEG leaves are "
-        "a difference too, and distances see it.",
+    [share] = kept_json(
+        ("copies", *parts, str(seed)),
+        lambda: figures(closer, found.distances[:, :1], held_out.distances, seed),
     )
+    return Copies(_share(_figure(*share)), training, found)
 
 
-def _warned(found: Evaluation, sentence: str) -> Evaluation:
-    return replace(found, warnings=(*found.warnings, sentence))
+def _agreement(judge: LoadedJudge, drawn: ImageSet) -> Share:
+    key = (
+        "agreement",
+        *_version(),
+        drawn.fingerprint(),
+        fingerprint(judge.judge),
+        *judge.class_names,
+    )
+    kept = kept_json(key, lambda: accuracy(judge, drawn, judge_images(judge, drawn)).overall)
+    return Share(*kept)
+
+
+def _with_faces(found: list[Evaluation], real: ImageSet, name: str) -> list[Evaluation]:
+    """Real images and noise are as many as the largest set has, the same for all."""
+    which, count = RealFaces(real, f"images of {name}"), max(len(one.generated) for one in found)
+    return [replace(one, faces=face_shares(one.generated.images, which, count)) for one in found]
 
 
 def _counted(count: int) -> str:

@@ -5,12 +5,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from marmor.base.cache import kept_json
 from marmor.base.errors import UserError
 from marmor.base.pixels import to_bytes
 from marmor.base.seeds import torch_stream
 from marmor.data import ImageSet, read
-from marmor.metrics import Share, count_faces, share
+from marmor.metrics import ENLARGED, Share, count_faces, share
 from marmor.recipes.scoring import with_interval
+
+COUNTING = f"1-{ENLARGED}"
+"""Of how faces are counted; another one makes the cache count them anew."""
+HOW = {
+    "faces.detector": "dlib HOG, no further up-sampling",
+    "faces.enlarged": f"bicubic, shorter side {ENLARGED}",
+}
+"""How images come to the detector, for summary.json."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,7 @@ class FaceShares:
             "faces.real.images": self.real.count,
             "faces.real.which": self.what,
             **with_interval("faces.share.noise", self.noise),
+            **HOW,
         }
 
 
@@ -57,14 +67,20 @@ def real_faces(data: str, real: str | None, side: int) -> RealFaces:
     return RealFaces(test, "held-out images")
 
 
-def face_shares(drawn: Tensor, real: RealFaces) -> FaceShares:
-    """``drawn`` is uint8 (N, C, H, W), held against up to N real images, chosen at random, and N of noise."""
+def face_shares(drawn: Tensor, real: RealFaces, count: int | None = None) -> FaceShares:
+    """``drawn`` is uint8 (N, C, H, W), beside up to ``count`` real images, chosen at random, and of noise.
+
+    ``count``: N when left out.
+    """
+    count = count or len(drawn)
     order = torch.randperm(len(real.images), generator=torch_stream(0, "faces", "real"))
-    some = real.images.take(order[: len(drawn)]).images
-    noise = to_bytes(torch.randn(drawn.shape, generator=torch_stream(0, "faces", "noise")))
+    some = real.images.take(order[:count]).images
+    shape = (count, *drawn.shape[1:])
+    noise = to_bytes(torch.randn(shape, generator=torch_stream(0, "faces", "noise")))
     return FaceShares(_share(drawn), _share(some), _share(noise), real.what)
 
 
 def _share(images: Tensor) -> Share:
-    hits = count_faces(images) == 1
-    return share(int(hits.sum()), len(hits))
+    key = ("faces", COUNTING, ImageSet(images).fingerprint())
+    found = kept_json(key, lambda: count_faces(images).tolist())
+    return share(found.count(1), len(found))

@@ -23,6 +23,8 @@ from marmor.networks.extractors import (
 from marmor.recipes.models import load_judge
 
 BATCH = 32
+PREPARATION = "2"
+"""Of how images are prepared for extractors; another one makes the cache measure features anew."""
 PHOTOGRAPHS = "efficientnet-lite0"
 INSTRUMENTS = (PHOTOGRAPHS, "inception:FILE", "judge:RUN", "pixels")
 
@@ -40,7 +42,12 @@ class Instrument:
     @property
     def fingerprint(self) -> str:
         """32 hex digits: the same for the same weights and way of preparing."""
-        return f"{self.name}-{fingerprint(self.extractor)}-{self.side}"
+        return f"{self.name}-{fingerprint(self.extractor)}-{self.side}-{PREPARATION}"
+
+    @property
+    def sees(self) -> int | None:
+        """Side that images are brought to, here or by the extractor; None where any will do."""
+        return self.side or self.extractor.side
 
 
 def instrument(spec: str, side: int) -> Instrument:

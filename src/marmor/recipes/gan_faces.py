@@ -27,6 +27,7 @@ from marmor.recipes.training_images import (
     load_unlabelled,
 )
 from marmor.training import (
+    Alarm,
     Budget,
     Guard,
     LoopSettings,
@@ -203,6 +204,7 @@ def _fit(run: RunFolder, settings: GanSettings, data: ImageSet, contest: Contest
         log_every=LOG_TURNS // design.turns.usual,
         milestones=MILESTONES,
     )
+    referee = Referee(design.objective.idle)
     with progress_bar("training") as bar:
         fit(
             contest,
@@ -210,8 +212,9 @@ def _fit(run: RunFolder, settings: GanSettings, data: ImageSet, contest: Contest
             loop,
             _watch(bar),
             _probe(run, data, settings.seed),
-            _guard(run, Referee(design.objective.idle)),
+            _guard(run, referee, settings.budget, len(data)),
             contest.begin,
+            _alarm(run, referee),
         )
 
 
@@ -256,14 +259,29 @@ def _probe(run: RunFolder, data: ImageSet, seed: int) -> Probe:
     return probe
 
 
-def _guard(run: RunFolder, referee: Referee) -> Guard:
+def _guard(run: RunFolder, referee: Referee, budget: Budget, dataset: int) -> Guard:
     """Asks the referee, by what the log says of this milestone and those before."""
 
     def guard(record: dict[str, Any]) -> str | None:
+        reached = budget.progress(record["step"], record["images"], record["seconds"], dataset)
         before = [_signs(line) for line in milestones_of(run) if line["step"] < record["step"]]
-        return referee.verdict(_signs(record), before, late=len(before) >= MILESTONES / 2)
+        return referee.verdict(_signs(record), before, late=reached >= 0.5)
 
     return guard
+
+
+def _alarm(run: RunFolder, referee: Referee) -> Alarm:
+    """Looks for losses that explode in every line of the log, against the milestones before."""
+
+    def alarm(record: dict[str, Any]) -> str | None:
+        before = [_losses(line) for line in milestones_of(run) if line["step"] < record["step"]]
+        return referee.exploded(_losses(record), before)
+
+    return alarm
+
+
+def _losses(record: dict[str, Any]) -> tuple[float, float]:
+    return record["critic.loss"], record["generator.loss"]
 
 
 def _signs(record: dict[str, Any]) -> Signs:

@@ -4,6 +4,7 @@ from marmor.training.average import Average
 from marmor.training.budget import Budget, linear_decay, warmup_then_linear
 from marmor.training.checkpoints import Checkpoint, load_weights, save_weights
 from marmor.training.loop import (
+    Alarm,
     Begin,
     DivergenceError,
     Guard,
@@ -20,6 +21,7 @@ from marmor.training.replicas import Batch
 from marmor.training.run import RunFolder, environment
 
 __all__ = [
+    "Alarm",
     "Average",
     "Batch",
     "Begin",

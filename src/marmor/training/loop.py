@@ -121,6 +121,9 @@ Probe = Callable[[nn.Module], dict[str, float]]
 Guard = Callable[[dict[str, Any]], str | None]
 """Says in one sentence what is wrong with a milestone, by its log record, or None."""
 
+Alarm = Callable[[dict[str, Any]], str | None]
+"""The same of any other line of the log, which no probe has measured anything for."""
+
 Begin = Callable[[nn.Module, int], None]
 """Told before the first step and after every retreat: where the averaged weights are, which a teacher
 may be, and how often a guard has sent the run back, which calls for gentler steps."""
@@ -144,17 +147,18 @@ def fit(
     probe: Probe | None = None,
     guard: Guard | None = None,
     begin: Begin = lambda average, retreats: None,
+    alarm: Alarm = lambda record: None,
 ) -> Average:
     """Trains from the run's newest checkpoint, or from the start, to the end of the budget.
 
     Returns the averaged module. Ctrl-C or SIGTERM saves a checkpoint and raises KeyboardInterrupt.
     Raises DivergenceError when the loss is no longer finite; the last checkpoint stays as it is.
-    Where ``guard`` finds a milestone bad, or there is one and the loss is no longer finite, the run goes
-    back to the last good milestone, and, where it then comes no further, to its start; ``begin`` is told, and
-    the first log line from there on says why under ``"retreat"``. The seventh time it stops with
-    DivergenceError.
+    Where ``guard`` finds a milestone bad or ``alarm`` another line of the log, or there is a guard and the
+    loss is no longer finite, the run goes back to the last good milestone, and, where it then comes no
+    further, to its start; ``begin`` is told, and the first log line from there on says why under
+    ``"retreat"``. The seventh time it stops with DivergenceError.
     """
-    return _Fit(method, run, settings, watch, probe, guard, begin).run_to_end()
+    return _Fit(method, run, settings, watch, probe, guard, begin, alarm).run_to_end()
 
 
 class _Fit:
@@ -167,9 +171,11 @@ class _Fit:
         probe: Probe | None,
         guard: Guard | None,
         begin: Begin,
+        alarm: Alarm,
     ) -> None:
         self.method, self.run, self.settings = method, run, settings
         self.watch, self.probe, self.guard, self.begin = watch, probe, guard, begin
+        self.alarm = alarm
         self.processes = processes()
         self.device = torch.device(self.processes.device or "cpu")
         self.precision: NumberFormat = resolve(settings.precision, self.device)
@@ -321,8 +327,18 @@ class _Fit:
             if self.board is not None:
                 self.board.write(record)
             self.watch(progress, record)
-        if passed and self.guard is not None:
+        if self.guard is None:
+            return
+        if passed:
             self._look_after(self.guard, record)
+        else:
+            self._listen(record)
+
+    def _listen(self, record: dict[str, Any]) -> None:
+        """Goes back where a line between two milestones is alarming."""
+        wrong = self.alarm(record) if self.processes.is_main_process else None
+        if self._anywhere(wrong is not None):
+            self._retreat(wrong, record)
 
     def _look_after(self, guard: Guard, record: dict[str, Any]) -> None:
         """Keeps a good milestone, or goes back to the one before."""

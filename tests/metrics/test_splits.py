@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from marmor.metrics import difference, figures
-from marmor.metrics.jackknife import LEAST
+from marmor.metrics import difference, figures, frechet_distances, kernel_distance, manifold
+from marmor.metrics.splits import LEAST, _student
 
 
 def _shift(a: Tensor, b: Tensor) -> tuple[float, ...]:
@@ -20,8 +20,7 @@ def test_the_interval_of_a_difference_of_means_is_the_known_one() -> None:
     for _ in range(600):
         a, b = (torch.randn(200, 1, generator=stream, dtype=torch.float64) for _ in range(2))
         shift, _ = figures(_shift, a, b)
-        variances.append(((shift.high - shift.value) / 2.2622) ** 2)
-    # Its own standard error is 2 parts of 100.
+        variances.append(((shift.high - shift.value) / _student()) ** 2)
     assert statistics.fmean(variances) == pytest.approx(2 / 200, rel=0.06)
 
 
@@ -57,7 +56,7 @@ def test_sorted_samples_give_what_shuffled_ones_do() -> None:
 
 def test_few_samples_have_no_interval() -> None:
     few = torch.zeros(LEAST - 1, 2)
-    with pytest.raises(ValueError, match="intervals need 20"):
+    with pytest.raises(ValueError, match="intervals need 24"):
         figures(_shift, few, torch.zeros(100, 2))
 
 
@@ -69,3 +68,22 @@ def test_what_both_were_held_against_leaves_their_difference() -> None:
     apart = difference(b, a)
     assert apart.value == pytest.approx(0.1, abs=1e-5)
     assert apart.high - apart.low < 1e-4 < a.high - a.low
+
+
+@pytest.mark.parametrize("narrower", [1.0, 0.8])
+def test_intervals_of_all_seven_figures_are_right_from_both_sides(narrower: float) -> None:
+    stream = torch.Generator().manual_seed(5)
+
+    def seven(a: Tensor, b: Tensor) -> tuple[float, ...]:
+        return (*frechet_distances(a, b), kernel_distance(a, b), *manifold(a, b))
+
+    found = []
+    for _ in range(60):
+        a, b = (torch.randn(160, 8, generator=stream, dtype=torch.float64) for _ in range(2))
+        found.append(figures(seven, narrower * a, b))
+    for each in zip(*found, strict=True):
+        spread = statistics.stdev(figure.value for figure in each)
+        told = statistics.fmean(((f.high - f.value) / _student()) ** 2 for f in each) ** 0.5
+        assert 0.75 * spread < told < 1.3 * spread  # the spread of 60 is sure to a tenth
+        truth = statistics.fmean(figure.value for figure in each)
+        assert statistics.fmean(f.low < truth < f.high for f in each) >= 0.88
