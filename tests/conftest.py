@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 # On small tensors one thread is faster than several, much faster on a busy machine.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -83,6 +83,25 @@ def _plain_unet(state: dict[str, Tensor], x: Tensor, step: Tensor) -> Tensor:
             x = conv(f"up{index}.1", wide, padding=1)
         index += 1
     return conv("out.2", silu(norm("out.0", x)), padding=1)
+
+
+@pytest.fixture(scope="session")
+def inception(tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
+    """torch-fidelity's FID network with random weights, built without the file that it wants."""
+    published = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+
+    class Blank(published.FeatureExtractorInceptionV3):
+        def load_state_dict(self, state_dict, strict=True, assign=False):
+            return None
+
+    path = tmp_path_factory.mktemp("inception") / "none.pth"
+    torch.save({}, path)
+    network = Blank("blank", ["2048"], feature_extractor_weights_path=str(path))
+    torch.manual_seed(0)
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            nn.init.kaiming_normal_(parameter)
+    return network
 
 
 VISION = {"image_size": 32, "patch_size": 16, "hidden_size": 32, "intermediate_size": 64}

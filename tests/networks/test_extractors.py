@@ -76,25 +76,6 @@ def test_features_do_not_depend_on_the_batch() -> None:
     assert torch.allclose(network(images)[1:2], network(images[1:2]), atol=1e-4)
 
 
-@pytest.fixture(scope="module")
-def inception(tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
-    """torch-fidelity's network with random weights, built without the file that it wants."""
-    published = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
-
-    class Blank(published.FeatureExtractorInceptionV3):
-        def load_state_dict(self, state_dict, strict=True, assign=False):
-            return None
-
-    path = tmp_path_factory.mktemp("inception") / "none.pth"
-    torch.save({}, path)
-    network = Blank("blank", ["2048"], feature_extractor_weights_path=str(path))
-    torch.manual_seed(0)
-    for parameter in network.parameters():
-        if parameter.ndim == 4:
-            nn.init.kaiming_normal_(parameter)
-    return network
-
-
 @torch.inference_mode()
 def test_a_state_dict_gives_torch_fidelitys_features(inception: nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "pt_inception-2015-12-05-6726825d.pth"
@@ -107,17 +88,35 @@ def test_a_state_dict_gives_torch_fidelitys_features(inception: nn.Module, tmp_p
     assert torch.allclose(found, expected, rtol=1e-3, atol=1e-3 * expected.std())
 
 
-def test_a_torchscript_file_is_taken_too(tmp_path: Path) -> None:
-    class Small(nn.Module):
-        def forward(self, images: Tensor, return_features: bool = False) -> Tensor:
-            return images.float().mean((1, 2, 3))[:, None].repeat(1, 2048)
+class _Published(nn.Module):
+    """A network as TorchScript, called as the published file is: features only where they are asked for."""
 
-    path = tmp_path / "inception-2015-12-05.pt"
-    torch.jit.script(Small()).save(str(path))
-    network = load_inception(path)
+    def __init__(self, network: nn.Module, example: Tensor) -> None:
+        super().__init__()
+        self.network = torch.jit.trace(network, example, check_trace=False)
+
+    def forward(self, images: Tensor, return_features: bool = False) -> Tensor:
+        features = self.network(images)[0]
+        return features if return_features else features[:, :1008]
+
+
+@torch.inference_mode()
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::FutureWarning")
+def test_a_torchscript_file_gives_the_features_of_the_state_dict(
+    inception: nn.Module, tmp_path: Path
+) -> None:
+    state, script = tmp_path / "weights.pth", tmp_path / "inception-2015-12-05.pt"
+    torch.save(inception.state_dict(), state)
+    images = _images(2, side=64)
+    torch.jit.script(_Published(inception, images[:1])).save(str(script))
+    network = load_inception(script)
     assert isinstance(network, ScriptedInception)
-    assert network(_images(3)).shape == (3, 2048)
     assert "not that of a published file" in network.unpublished
+    found, expected = network(images), load_inception(state)(images)
+    assert expected.std() > 0.01
+    assert torch.allclose(found, expected, rtol=1e-3, atol=1e-3 * expected.std().item())
+    grey = network(images[:, :1])
+    assert torch.allclose(grey, network(images[:, :1].expand(-1, 3, -1, -1)))
 
 
 def test_files_of_something_else_are_one_sentence(tmp_path: Path) -> None:
