@@ -149,6 +149,23 @@ def test_the_second_time_nothing_is_measured_again(
     assert _figures(generated, real, out=tmp_path / "b") == first
 
 
+def test_networks_that_differ_in_their_graph_alone_are_told_apart(tmp_path: Path) -> None:
+    class Scaled(torch.nn.Module):
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def forward(self, images: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+            return self.factor * images.float().mean((1, 2, 3))[:, None].repeat(1, 2048)
+
+    told = []
+    for factor in (1.0, 2.0):
+        path = tmp_path / f"{factor}.pt"
+        torch.jit.script(Scaled(factor)).save(str(path))
+        told.append(features.instrument(f"inception:{path}", 12).fingerprint)
+    assert told[0] != told[1]  # else one would get the other's features from the cache
+
+
 def test_a_damaged_cache_is_made_anew(real: Path, tmp_path: Path, cache: Path) -> None:
     generated = _saved(_spots(2), tmp_path / "same")
     first = _figures(generated, real, out=tmp_path / "a")

@@ -30,12 +30,14 @@ class Extractor(nn.Module, ABC):
     """A measuring instrument.
 
     ``dimension``: the length of a feature vector; ``side``: what it resizes images to, None where it does
-    not; ``unpublished``: a sentence where its weights are not the published ones, else empty.
+    not; ``unpublished``: a sentence where its weights are not the published ones, else empty; ``graph``: the
+    hash of the file that brought more than weights, else empty.
     """
 
     dimension: int
     side: int | None = None
     unpublished: str = ""
+    graph: str = ""
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
@@ -111,7 +113,7 @@ class Inception(Extractor):
 
     def __init__(self, weights: Path) -> None:
         super().__init__()
-        self.unpublished = _unpublished(weights)
+        self.unpublished = _unpublished(weights, _digest(weights))
         if not find_spec("torch_fidelity"):
             raise UserError(f"--features inception:{weights} is a state dict; {INSTALL}")
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -147,7 +149,8 @@ class ScriptedInception(Extractor):
 
     def __init__(self, weights: Path) -> None:
         super().__init__()
-        self.unpublished = _unpublished(weights)
+        self.graph = _digest(weights)
+        self.unpublished = _unpublished(weights, self.graph)
         try:
             # TorchScript's own reader rebuilds a graph of tensor operations; it never runs Python.
             self.network = torch.jit.load(weights, map_location="cpu").eval()
@@ -174,14 +177,18 @@ def load_inception(weights: Path) -> Extractor:
     return ScriptedInception(weights) if is_script(weights) else Inception(weights)
 
 
-def _unpublished(weights: Path) -> str:
+def _digest(path: Path) -> str:
+    """SHA-256 in hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _unpublished(weights: Path, digest: str) -> str:
     """A warning where a file is not, by its SHA-256, the published one."""
-    with weights.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if any(found.startswith(each) for each in PUBLISHED):
+    if digest.startswith(PUBLISHED):
         return ""
     return (
-        f"the hash of {weights} (SHA-256 {found[:8]}…) is not that of a published file, so this may not be "
+        f"the hash of {weights} (SHA-256 {digest[:8]}…) is not that of a published file, so this may not be "
         "the FID network: compare its distances with no one else's."
     )
 

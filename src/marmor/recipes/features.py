@@ -41,8 +41,9 @@ class Instrument:
 
     @property
     def fingerprint(self) -> str:
-        """32 hex digits: the same for the same weights and way of preparing."""
-        return f"{self.name}-{fingerprint(self.extractor)}-{self.side}-{PREPARATION}"
+        """The same for the same weights, graph and way of preparing."""
+        network = fingerprint(self.extractor) + self.extractor.graph
+        return f"{self.name}-{network}-{self.side}-{PREPARATION}"
 
     @property
     def sees(self) -> int | None:
