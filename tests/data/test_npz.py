@@ -80,6 +80,10 @@ def test_labels_as_strings_and_class_names(stored, pixels):
             {"images": np.linspace(-2.1, 2.6, 32).reshape(2, 4, 4)},
             "float64 in -2.1 … 2.6: these were normalised by mean and spread.*-1 … 1 itself",
         ),
+        (
+            {"images": np.linspace(-1, 1, 32).reshape(2, 4, 4)},
+            "float64 in -1 … 1, expected uint8 in 0 … 255",
+        ),
         ({"images": np.zeros((2, 4, 4), np.int64)}, "int64"),
         ({"images": np.zeros((2, 4, 4), bool)}, "bool"),
         ({"images": np.full((2, 4, 4), 1.5)}, "normalised by mean and spread"),

@@ -93,7 +93,7 @@ def _prefix(arrays: _Arrays, split: str) -> str:
 
 
 def _to_nchw(images: np.ndarray, where: str) -> Tensor:
-    if images.dtype.kind == "f" and images.size and (images.min() < 0 or 1 < images.max() <= 16):
+    if images.dtype.kind == "f" and images.size and (images.min() < -1 or 1 < images.max() <= 16):
         raise UserError(
             f"{where} is {images.dtype}{_range(images)}: these were normalised by mean and spread, as for "
             "ImageNet, which a generator that ends in a tanh cannot draw; give the uint8 images in 0 … 255, "
