@@ -65,9 +65,9 @@ def rows_of(found: Sequence[Evaluation]) -> list[list[str]]:
 def differences(found: Sequence[Evaluation]) -> dict[str, float]:
     """``difference.A.B.MEASURE``, that of A less that of B, with its interval, for every pair."""
     told: dict[str, float] = {}
-    for second, first in combinations(found, 2):
-        for name, (value, low, high) in between(first, second).items():
-            key = f"difference.{first.name}.{second.name}.{name}"
+    for earlier, later in combinations(found, 2):
+        for name, (value, low, high) in between(later, earlier).items():
+            key = f"difference.{later.name}.{earlier.name}.{name}"
             told |= {key: value, f"{key}.low": low, f"{key}.high": high}
     return told
 

@@ -55,7 +55,7 @@ class EvaluationSettings:
         training: the images that the generator was trained on, to look for copies; the training split of the
             real ones, where they have splits, when left out.
         faces: also count faces (dlib's HOG detector); pip install 'marmor[faces]'.
-        seed: of what is drawn at random: which images, where one side has more, and the groups of intervals.
+        seed: of what is drawn at random: which images, where one side has more, and the splits of intervals.
     """
 
     real: Source
@@ -243,19 +243,19 @@ def distances(
 
 
 def _distances(by: Instrument, a: Tensor, b: Tensor, count: int, seed: int) -> dict[str, Figure]:
-    def extrapolated(a: Tensor, b: Tensor) -> tuple[float, ...]:
+    def apart(a: Tensor, b: Tensor) -> tuple[float, ...]:
         return (*frechet_distances(a, b), kernel_distance(a, b))
 
     few = _some(a, count, seed, 0)
-    plain, without_bias, kernel = figures(extrapolated, a, b, seed)
+    plain, extrapolated, kernel = figures(apart, a, b, seed)
     if count < len(a):
-        plain = figures(extrapolated, few, b, seed)[0]
+        plain = figures(apart, few, b, seed)[0]
     fewest = min(count, len(b))
     even = _some(few, fewest, seed, 2), _some(b, fewest, seed, 1)
     precision, recall, density, coverage = figures(manifold, *even, seed)
     return {
         f"frechet.{by.name}": plain,
-        f"frechet.{by.name}.extrapolated": without_bias,
+        f"frechet.{by.name}.extrapolated": extrapolated,
         f"kernel.{by.name}": kernel,
         "precision": _share(precision),
         "recall": _share(recall),
