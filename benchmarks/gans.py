@@ -127,7 +127,7 @@ def made_of(settings: Settings, folder: Path, model: Model, seed: int) -> Made:
 
 
 def train_to_end(settings: Settings, run: Path, model: Model, seed: int) -> str:
-    """Trains a run, or goes on with it; why it stopped too early, which then is what it came to, or ""."""
+    """Trains a run, or goes on with it, to its end: "", or why it gave up before."""
     minutes, size = settings.minutes, settings.size
     try:
         if (run / "config.json").is_file():
