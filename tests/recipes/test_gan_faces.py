@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from marmor.adversarial import CriticTurns
+from marmor.adversarial import CriticTurns, Referee
 from marmor.cli import main
 from marmor.data import read, write
 from marmor.networks.r3gan import R3Critic, R3Generator
@@ -326,7 +326,7 @@ def test_a_loss_that_explodes_between_milestones_is_seen_at_once(
 
     def wild(self: Contest, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
         scalars = calm(self, module, batch)
-        late = len(seen) == 2 and self.gentleness == 1
+        late = len(seen) == 7 and self.gentleness == 1  # two steps after the first milestone
         seen.append(late)
         return {**scalars, "loss": 1e4 + scalars["loss"]} if late else scalars
 
@@ -347,10 +347,23 @@ def test_it_is_late_by_the_progress_not_by_the_milestones_seen(
             return str(late)
 
     monkeypatch.setattr(gan_faces, "milestones_of", lambda run: [])
-    guard = gan_faces._guard(RunFolder(tmp_path), Asked(), Budget(steps=100), 10)  # pyright: ignore
+    course = gan_faces.Course(RunFolder(tmp_path), Asked(), Budget(steps=100), 10)  # pyright: ignore
     losses = {"critic.loss": 0, "generator.loss": 0, "critic.accuracy": 0, "diversity": 1}
     record = {"images": 0, "seconds": 0, **losses}
-    assert [guard({"step": step, **record}) for step in (49, 50)] == ["False", "True"]
+    assert [course.guard({"step": step, **record}) for step in (49, 50)] == ["False", "True"]
+
+
+def test_a_large_loss_alarms_only_beside_a_milestone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is large is not known at the start: a Wasserstein critic's loss has any size."""
+    milestones = [{"step": 10, "critic.loss": 2.0, "generator.loss": 1.0}]
+    monkeypatch.setattr(gan_faces, "milestones_of", lambda run: milestones)
+    course = gan_faces.Course(RunFolder(tmp_path), Referee(None), Budget(steps=100), 10)
+    large = {"critic.loss": 500.0, "generator.loss": 1.0}
+    assert course.alarm({"step": 9, **large}) is None
+    assert "exploded" in str(course.alarm({"step": 11, **large}))
+    assert course.alarm({"step": 11, **large, "critic.loss": 200.0}) is None
 
 
 def test_losses_that_are_no_numbers_are_mended_too(

@@ -145,7 +145,9 @@ def evaluate_all(generated: Sequence[Images], settings: EvaluationSettings) -> l
     by = _instrument(settings.features, sets)
     of_real = features_of(by, sets.real, real_name)
     of_drawn = [features_of(by, *each) for each in zip(sets.drawn, sets.names, strict=True)]
-    bank = features_of(by, sets.training, "training images") if sets.training else None
+    bank = None
+    if sets.training is not None:
+        bank = features_of(by, sets.training, "training images")
     count = min(map(len, sets.drawn))
     found = []
     for name, drawn, mine, told in zip(

@@ -27,9 +27,7 @@ from marmor.recipes.training_images import (
     load_unlabelled,
 )
 from marmor.training import (
-    Alarm,
     Budget,
-    Guard,
     LoopSettings,
     Precision,
     Probe,
@@ -204,7 +202,7 @@ def _fit(run: RunFolder, settings: GanSettings, data: ImageSet, contest: Contest
         log_every=LOG_TURNS // design.turns.usual,
         milestones=MILESTONES,
     )
-    referee = Referee(design.objective.idle)
+    course = Course(run, Referee(design.objective.idle), settings.budget, len(data))
     with progress_bar("training") as bar:
         fit(
             contest,
@@ -212,9 +210,9 @@ def _fit(run: RunFolder, settings: GanSettings, data: ImageSet, contest: Contest
             loop,
             _watch(bar),
             _probe(run, data, settings.seed),
-            _guard(run, referee, settings.budget, len(data)),
+            course.guard,
             contest.begin,
-            _alarm(run, referee),
+            course.alarm,
         )
 
 
@@ -259,25 +257,28 @@ def _probe(run: RunFolder, data: ImageSet, seed: int) -> Probe:
     return probe
 
 
-def _guard(run: RunFolder, referee: Referee, budget: Budget, dataset: int) -> Guard:
-    """Asks the referee, by what the log says of this milestone and those before."""
+class Course:
+    """Asks the referee about lines of the log, by the milestones before them."""
 
-    def guard(record: dict[str, Any]) -> str | None:
-        reached = budget.progress(record["step"], record["images"], record["seconds"], dataset)
-        before = [_signs(line) for line in milestones_of(run) if line["step"] < record["step"]]
-        return referee.verdict(_signs(record), before, late=reached >= 0.5)
+    def __init__(self, run: RunFolder, referee: Referee, budget: Budget, dataset: int) -> None:
+        self.run, self.referee, self.budget, self.dataset = run, referee, budget, dataset
+        self.milestones = milestones_of(run)
 
-    return guard
+    def guard(self, record: dict[str, Any]) -> str | None:
+        """What is wrong with a milestone."""
+        at = record["step"], record["images"], record["seconds"]
+        late = self.budget.progress(*at, self.dataset) >= 0.5
+        self.milestones = milestones_of(self.run)  # read here alone: the log grows long
+        before = [_signs(line) for line in self._before(record)]
+        return self.referee.verdict(_signs(record), before, late)
 
+    def alarm(self, record: dict[str, Any]) -> str | None:
+        """Whether a loss explodes in any other line; there must be a milestone to compare it with."""
+        before = [_losses(line) for line in self._before(record)]
+        return self.referee.exploded(_losses(record), before) if before else None
 
-def _alarm(run: RunFolder, referee: Referee) -> Alarm:
-    """Looks for losses that explode in every line of the log, against the milestones before."""
-
-    def alarm(record: dict[str, Any]) -> str | None:
-        before = [_losses(line) for line in milestones_of(run) if line["step"] < record["step"]]
-        return referee.exploded(_losses(record), before)
-
-    return alarm
+    def _before(self, record: dict[str, Any]) -> list[dict[str, Any]]:
+        return [line for line in self.milestones if line["step"] < record["step"]]
 
 
 def _losses(record: dict[str, Any]) -> tuple[float, float]:

@@ -156,7 +156,7 @@ def fit(
     Where ``guard`` finds a milestone bad or ``alarm`` another line of the log, or there is a guard and the
     loss is no longer finite, the run goes back to the last good milestone, and, where it then comes no
     further, to its start; ``begin`` is told, and the first log line from there on says why under
-    ``"retreat"``. The seventh time it stops with DivergenceError.
+    ``"retreat"``. The seventh time it stops with DivergenceError. Without a guard no alarm is heard.
     """
     return _Fit(method, run, settings, watch, probe, guard, begin, alarm).run_to_end()
 
