@@ -8,8 +8,9 @@ import torch
 from marmor.base.conditions import ClassLabel, ObjectSet
 from marmor.base.errors import UserError
 from marmor.data import ImageSet
+from marmor.networks.uvit import UViT
 from marmor.recipes.conditions import kinds_of, told, understood
-from marmor.recipes.designs import DESIGNS
+from marmor.recipes.designs import DESIGNS, multiple
 
 PIXELS = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
 
@@ -47,6 +48,14 @@ def test_the_published_network_knows_one_class_only():
     for kinds in ({}, {"class": ClassLabel(3), "objects": ObjectSet(4)}):
         with pytest.raises(UserError, match="one class an image"):
             DESIGNS["context-unet"].build((3, 28, 28), kinds)
+
+
+@pytest.mark.parametrize(("side", "patch"), [(32, 2), (60, 2), (64, 4)])
+def test_large_images_are_seen_in_larger_patches(side, patch):
+    network = DESIGNS["uvit"].build((3, side, side), {}).network
+    assert isinstance(network, UViT)
+    assert network.patch == patch
+    assert multiple(side) == 2 * patch
 
 
 @pytest.mark.parametrize("name", ["unet", "report-unet"])

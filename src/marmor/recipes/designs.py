@@ -119,6 +119,15 @@ def fading_guidance(images: int) -> float:
     return round(1 + min(max(3.2 * (max(images, 1) / 50_000) ** -0.55, 0.8), 3.0), 1)
 
 
+LARGE_SIDE = 64
+"""From here on a UViT sees patches of 4 pixels, half as many places a side, and is wider for it."""
+
+
+def multiple(side: int) -> int:
+    """What a UViT's sides near ``side`` must be multiples of: those of a token."""
+    return 8 if side >= LARGE_SIDE else 4
+
+
 def _uvit(
     shape: Shape,
     kinds: Kinds,
@@ -126,7 +135,9 @@ def _uvit(
     depth: int = 0,
     attends: bool = True,
 ) -> Denoiser:
-    network = UViT(shape, kinds, depth=depth, attends=attends)
+    large = min(shape[1:]) >= LARGE_SIDE
+    build = partial(UViT, patch=4, channels=96, width=192, heads=3) if large else UViT
+    network = build(shape, kinds, depth=depth, attends=attends)
     return Denoiser(network, Flow(), prediction or PreconditionedPrediction(), kinds)
 
 
