@@ -8,7 +8,8 @@ import torch
 from marmor.base.conditions import ClassLabel, ObjectSet
 from marmor.base.errors import UserError
 from marmor.data import ImageSet
-from marmor.networks.uvit import UViT
+from marmor.diffusion import Flow
+from marmor.networks.uvit import TokenMixing, UViT
 from marmor.recipes.conditions import kinds_of, told, understood
 from marmor.recipes.designs import DESIGNS, multiple
 
@@ -50,11 +51,14 @@ def test_the_published_network_knows_one_class_only():
             DESIGNS["context-unet"].build((3, 28, 28), kinds)
 
 
-@pytest.mark.parametrize(("side", "patch"), [(32, 2), (60, 2), (64, 4)])
-def test_large_images_are_seen_in_larger_patches(side, patch):
-    network = DESIGNS["uvit"].build((3, side, side), {}).network
+@pytest.mark.parametrize(("side", "patch", "shift"), [(32, 2, 1), (60, 2, 1), (64, 4, 2)])
+def test_large_images_are_seen_in_larger_patches_and_more_noise(side, patch, shift):
+    denoiser = DESIGNS["uvit"].build((3, side, side), {})
+    network, schedule = denoiser.network, denoiser.schedule
     assert isinstance(network, UViT)
-    assert network.patch == patch
+    assert isinstance(schedule, Flow)
+    assert (network.patch, schedule.shift) == (patch, shift)
+    assert any(isinstance(part, TokenMixing) for part in network.modules()) == (patch == 2)
     assert multiple(side) == 2 * patch
 
 
