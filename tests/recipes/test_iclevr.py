@@ -139,6 +139,10 @@ def test_a_model_is_scored_over_seeds_and_a_folder_once(
     for name in ("found", "exact", "extra"):
         key = f"objects.{name}"
         assert figures[f"{key}.low"] <= figures[key] <= figures[f"{key}.high"]
+    main(["score", str(model), *words, "--seeds", "3", "--guidance", "9", "--steps", "4"])
+    otherwise = json.loads((tmp_path / "scores" / "summary.json").read_text())
+    assert (figures["calls"], otherwise["calls"]) == (12, 4)
+    assert otherwise["objects.extra"] != figures["objects.extra"]
     main(["sample", str(model), "--spec", str(spec), "--out", str(tmp_path / "drawn")])
     main(["score", str(tmp_path / "drawn"), *words])
     figures = json.loads((tmp_path / "scores" / "summary.json").read_text())
@@ -190,6 +194,15 @@ def test_pictures_get_the_figures_that_follow_from_what_they_show(
     told = " ".join(capsys.readouterr().out.split())
     assert "Read by colours (Colours, 16×16)." in told
     assert "note: Squashed, whole, from 2 different sizes to 16×16." in told
+
+
+@pytest.mark.parametrize("wish", [["--seeds", "3"], ["--guidance", "2"]])
+def test_wishes_of_a_model_are_not_for_finished_pictures(
+    tiny_scene_judge: Path, spec: Path, tmp_path: Path, wish: list[str], fails
+) -> None:
+    words = ["score", str(tmp_path), "--judge", str(tiny_scene_judge), *wish]
+    assert "is no model, and finished images" in fails(lambda: main([*words, "--spec", str(spec)]))
+    assert "name it with --spec" in fails(lambda: main(words))
 
 
 def test_two_pictures_of_one_number_are_told(
@@ -271,7 +284,7 @@ def test_what_cannot_be_asked(
     with pytest.raises(UserError, match=r"unknown object in --objects 'red cub'.*'red cube'"):
         ask_objects(generator, "blue sphere, red cub")
     with pytest.raises(UserError, match="no judge knows these objects"):
-        scene_scoring.score_scenes(str(model), spec, None, 2, None)
+        scene_scoring.score_scenes(str(model), spec, None, None)
     drawn = tmp_path / "drawn"
     main(["sample", str(model), "--spec", str(spec), "--out", str(drawn)])
     (drawn / "1.png").unlink()

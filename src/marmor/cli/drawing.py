@@ -6,7 +6,7 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from marmor.base.progress import console
-from marmor.cli.arguments import UNCHANGED, Data, How, Spec, Steered
+from marmor.cli.arguments import Data, How, Spec, Steered
 from marmor.data import SHOWS
 from marmor.recipes import ddim as ddim_recipe
 from marmor.recipes import exploring, inverting, pictures
@@ -15,7 +15,7 @@ from marmor.recipes.denoising import STILL_STEPS
 from marmor.recipes.drawing import draw_with_bar, write_images
 from marmor.recipes.models import load_diffusion, load_generator
 from marmor.recipes.steering import UNSTEERED, steered
-from marmor.recipes.wishes import Wishes
+from marmor.recipes.wishes import UNCHANGED, Wishes
 from marmor.training import Precision
 
 
