@@ -36,6 +36,20 @@ def test_any_channels_and_sides_of_multiples_of_4(shape) -> None:
 def test_other_sides_are_refused() -> None:
     with pytest.raises(ValueError, match="multiples of 4"):
         network((3, 30, 28))
+    with pytest.raises(ValueError, match="multiples of 8"):
+        network((3, 28, 32), patch=4)
+
+
+def test_larger_patches_are_fewer_places() -> None:
+    x, t, conditions = inputs((3, 16, 24))
+    net = stirred(network((3, 16, 24), patch=4))
+    assert net.positions.shape == (2 * 3, 32)
+    assert net(x, t, conditions).shape == x.shape
+    # Each pixel of a patch is seen, and has an answer of its own.
+    moved = x.clone()
+    moved[:, :, 7, 11] += 1
+    assert (net(moved, t, conditions) - net(x, t, conditions))[:, :, 4:8, 8:12].abs().min() > 0
+    assert len(net(x, t, conditions)[0, 0, 4:8, 8:12].unique()) == 16
 
 
 def test_it_starts_at_zero() -> None:
@@ -162,7 +176,7 @@ def test_sets_are_attended_to_or_summed_alone_at_any_depth() -> None:
     values = {"objects": ObjectSet(5).encode(torch.eye(3, 5, dtype=torch.bool))}
     for depth, attends in ((0, True), (2, False)):
         torch.manual_seed(0)
-        net = stirred(UViT((3, 8, 8), kinds, 16, 32, depth=depth, attends=attends))
+        net = stirred(UViT((3, 8, 8), kinds, channels=16, width=32, depth=depth, attends=attends))
         assert len(net.labels["objects"].hidden) == 2 * depth
         with torch.no_grad():
             before = net(x, t, values)

@@ -124,6 +124,11 @@ def test_sample_score_grid_strip_on_a_run(
     assert len(list(samples.glob("*.png"))) == 8
     main(["score", str(samples), "--judge", str(judge_run), "--out", str(scores)])
     assert {path.name for path in scores.iterdir()} == {"summary.json", "confusion.png"}
+    # One class alone is none by itself, IMG_1.png; the judge knows it.
+    main(["sample", str(run), "--out", str(tmp_path / "one"), "--count", "4", "--classes", "right"])
+    main(["score", str(tmp_path / "one"), "--judge", str(judge_run), "--out", str(scores)])
+    told = json.loads((scores / "summary.json").read_text())
+    assert told["judge.images"] == 4
     main(["grid", str(run), "--columns", "3", "--out", str(tmp_path / "grid.png")])
     strip = tmp_path / "strip.png"
     main(["strip", str(run), "--class", "left", "--frames", "6", "--out", str(strip)])

@@ -8,8 +8,10 @@ import torch
 from marmor.base.conditions import ClassLabel, ObjectSet
 from marmor.base.errors import UserError
 from marmor.data import ImageSet
+from marmor.diffusion import Flow
+from marmor.networks.uvit import TokenMixing, UViT
 from marmor.recipes.conditions import kinds_of, told, understood
-from marmor.recipes.designs import DESIGNS
+from marmor.recipes.designs import DESIGNS, multiple
 
 PIXELS = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
 
@@ -47,6 +49,17 @@ def test_the_published_network_knows_one_class_only():
     for kinds in ({}, {"class": ClassLabel(3), "objects": ObjectSet(4)}):
         with pytest.raises(UserError, match="one class an image"):
             DESIGNS["context-unet"].build((3, 28, 28), kinds)
+
+
+@pytest.mark.parametrize(("side", "patch", "shift"), [(32, 2, 1), (60, 2, 1), (64, 4, 2)])
+def test_large_images_are_seen_in_larger_patches_and_more_noise(side, patch, shift):
+    denoiser = DESIGNS["uvit"].build((3, side, side), {})
+    network, schedule = denoiser.network, denoiser.schedule
+    assert isinstance(network, UViT)
+    assert isinstance(schedule, Flow)
+    assert (network.patch, schedule.shift) == (patch, shift)
+    assert any(isinstance(part, TokenMixing) for part in network.modules()) == (patch == 2)
+    assert multiple(side) == 2 * patch
 
 
 @pytest.mark.parametrize("name", ["unet", "report-unet"])

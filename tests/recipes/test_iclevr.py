@@ -14,7 +14,7 @@ from marmor.data import SHOWS
 from marmor.data.scenes import OBJECTS
 from marmor.networks.object_judges import ObjectJudge
 from marmor.recipes import drawing, scene_reporting, scene_scoring
-from marmor.recipes.asking import ask_objects, ask_scenes, asked
+from marmor.recipes.asking import ask_any_scenes, ask_objects, ask_scenes, asked
 from marmor.recipes.diffusing import Diffusion
 from marmor.recipes.drawing import draw
 from marmor.recipes.models import load_generator
@@ -139,6 +139,10 @@ def test_a_model_is_scored_over_seeds_and_a_folder_once(
     for name in ("found", "exact", "extra"):
         key = f"objects.{name}"
         assert figures[f"{key}.low"] <= figures[key] <= figures[f"{key}.high"]
+    main(["score", str(model), *words, "--seeds", "3", "--guidance", "9", "--steps", "4"])
+    otherwise = json.loads((tmp_path / "scores" / "summary.json").read_text())
+    assert (figures["calls"], otherwise["calls"]) == (12, 4)
+    assert otherwise["objects.extra"] != figures["objects.extra"]
     main(["sample", str(model), "--spec", str(spec), "--out", str(tmp_path / "drawn")])
     main(["score", str(tmp_path / "drawn"), *words])
     figures = json.loads((tmp_path / "scores" / "summary.json").read_text())
@@ -192,6 +196,15 @@ def test_pictures_get_the_figures_that_follow_from_what_they_show(
     assert "note: Squashed, whole, from 2 different sizes to 16×16." in told
 
 
+@pytest.mark.parametrize("wish", [["--seeds", "3"], ["--guidance", "2"]])
+def test_wishes_of_a_model_are_not_for_finished_pictures(
+    tiny_scene_judge: Path, spec: Path, tmp_path: Path, wish: list[str], fails
+) -> None:
+    words = ["score", str(tmp_path), "--judge", str(tiny_scene_judge), *wish]
+    assert "is no model, and finished images" in fails(lambda: main([*words, "--spec", str(spec)]))
+    assert "name it with --spec" in fails(lambda: main(words))
+
+
 def test_two_pictures_of_one_number_are_told(
     tiny_scene_judge: Path, spec: Path, tmp_path: Path, fails
 ) -> None:
@@ -226,14 +239,42 @@ def test_the_page_shows_every_list_and_what_a_judge_finds(
     assert "scenes/test.json" in page  # the command that draws them names their list
 
 
+def test_without_a_list_sets_are_drawn_at_random_and_kept(
+    model: Path, tiny_scene_judge: Path, tmp_path: Path
+) -> None:
+    drawn, more = tmp_path / "drawn", tmp_path / "more"
+    main(["sample", str(model), "--count", "6", "--out", str(drawn)])
+    main(["sample", str(model), "--count", "9", "--seed", "1", "--out", str(more)])
+    sets = json.loads((drawn / "asked.json").read_text())
+    assert json.loads((more / "asked.json").read_text())[:6] == sets
+    assert (drawn / "0.png").read_bytes() != (more / "0.png").read_bytes()
+    assert len({tuple(names) for names in sets}) == 6
+    many = ask_any_scenes(load_generator(str(model)), 60)
+    assert {int(ask.said["objects"].sum()) for ask in many} == {1, 2, 3}
+    # The list says what the pictures are: drawn by it they are the same, and they are scored by it.
+    again = tmp_path / "again"
+    main(["sample", str(model), "--spec", str(drawn / "asked.json"), "--out", str(again)])
+    for number in range(6):
+        name = f"{number}.png"
+        assert (again / name).read_bytes() == (drawn / name).read_bytes()
+    score = ["score", str(drawn), "--spec", str(drawn / "asked.json")]
+    main([*score, "--judge", str(tiny_scene_judge), "--out", str(tmp_path / "scores")])
+    assert (tmp_path / "scores" / "summary.json").is_file()
+    main(["grid", str(model), "--out", str(tmp_path / "grid.png")])
+    with Image.open(tmp_path / "grid.png") as grid:
+        assert grid.width > 1.9 * grid.height  # 8 × 4
+
+
 def test_what_cannot_be_asked(
     model: Path, tiny_scene_judge: Path, run: Path, spec: Path, tmp_path: Path
 ) -> None:
     generator, classes = load_generator(str(model)), load_generator(str(run))
-    with pytest.raises(
-        UserError, match="draws sets of objects; name a JSON list of them with --spec"
-    ):
-        asked(generator)
+    with pytest.raises(UserError, match="draws sets of objects, which --spec lists; leave --cl"):
+        asked(generator, classes="red cube", spec=spec)
+    with pytest.raises(UserError, match="--spec says how many pictures there are; leave --count"):
+        asked(generator, count=3, spec=spec)
+    with pytest.raises(UserError, match="at least 1 image can be drawn, not 0"):
+        asked(generator, count=0)
     with pytest.raises(UserError, match="draws no sets of objects; leave --spec out"):
         asked(classes, spec=spec)
     with pytest.raises(UserError, match=r"picture 1 asks for 4 objects; .* pictures of 3 at most"):
@@ -243,7 +284,7 @@ def test_what_cannot_be_asked(
     with pytest.raises(UserError, match=r"unknown object in --objects 'red cub'.*'red cube'"):
         ask_objects(generator, "blue sphere, red cub")
     with pytest.raises(UserError, match="no judge knows these objects"):
-        scene_scoring.score_scenes(str(model), spec, None, 2, None)
+        scene_scoring.score_scenes(str(model), spec, None, None)
     drawn = tmp_path / "drawn"
     main(["sample", str(model), "--spec", str(spec), "--out", str(drawn)])
     (drawn / "1.png").unlink()
@@ -284,7 +325,8 @@ def test_wishes_that_a_model_of_scenes_cannot_heed(
     [
         (["--network", "context-unet"], "knows one class an image"),
         (["--network", "report-unet", "--size", "24"], "multiples of 16, not 24"),
-        (["--size", "18"], "must be a multiple of 4"),
+        (["--size", "18"], "--size must be a multiple of 4, and at least 16, not 18"),
+        (["--size", "68"], "a multiple of 8, and at least 16, not 68"),
     ],
 )
 def test_what_cannot_be_trained_leaves_no_run(

@@ -225,7 +225,7 @@ def test_what_cannot_be_steered(
     main(["sample", generator.origin, "--spec", str(spec), "--out", str(tmp_path / "drawn")])
     words = ["score", str(tmp_path / "drawn"), "--judge", judge, "--steer", judge]
     for given, said in (
-        (["--spec", str(spec)], "finished images cannot be steered"),
+        (["--spec", str(spec)], "finished images cannot be drawn otherwise or steered"),
         ([], "name it with --spec"),
     ):
         with pytest.raises(SystemExit, match="2"):

@@ -115,7 +115,7 @@ def test_one_draw_has_no_interval(tmp_path: Path) -> None:
     ("wishes", "said"),
     [
         ({"minutes": 0.0}, "--minutes must be a number above 0"),
-        ({"size": 18}, "--size must be a multiple of 4"),
+        ({"size": 18}, "--size must be a multiple of 4, and"),
     ],
 )
 def test_wishes_that_cannot_be_leave_no_study(

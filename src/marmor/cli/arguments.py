@@ -13,5 +13,3 @@ Spec = Annotated[str, arg(metavar="RUN|pretrained:NAME|FILE")]
 How = Annotated[Wishes, arg(name="")]
 Steered = Annotated[SteeringWishes, arg(name="")]
 Data = Annotated[str, arg(metavar="NAME|PATH")]
-
-UNCHANGED = Wishes()

@@ -6,15 +6,16 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from marmor.base.progress import console
-from marmor.cli.arguments import UNCHANGED, Data, How, Spec, Steered
+from marmor.cli.arguments import Data, How, Spec, Steered
+from marmor.data import SHOWS
 from marmor.recipes import ddim as ddim_recipe
 from marmor.recipes import exploring, inverting, pictures
-from marmor.recipes.asking import ask_one, asked, names_of
+from marmor.recipes.asking import ask_one, asked, names_of, write_asked
 from marmor.recipes.denoising import STILL_STEPS
 from marmor.recipes.drawing import draw_with_bar, write_images
 from marmor.recipes.models import load_diffusion, load_generator
 from marmor.recipes.steering import UNSTEERED, steered
-from marmor.recipes.wishes import Wishes
+from marmor.recipes.wishes import UNCHANGED, Wishes
 from marmor.training import Precision
 
 
@@ -33,17 +34,21 @@ def sample(
 ) -> None:
     """Draw images of each class as <class>_<nnn>.png, or one for each entry of a list as <k>.png.
 
+    A model of scenes draws sets at random where no list is named, and writes them to asked.json.
+
     Example: marmor sample pretrained:digits --out digits --per-class 10
 
     Args:
         model: a run folder, pretrained:NAME, a file of weights, or a diffusers folder.
         out: folder for the images.
         per_class: images of each class; 100 when nothing is said.
-        count: images in all instead, of each class as many as of the others, or one more.
+        count: images in all instead, of each class as many as of the others, or one more; of scenes 32 when
+            nothing is said.
         classes: comma-separated names, such as 0,1; all when left out.
         domain: comma-separated names, for a model that draws several, each into a folder of its own; all when
             left out.
-        spec: a JSON list of sets of objects to draw, for a model of scenes.
+        spec: a JSON list of sets of objects to draw, for a model of scenes, such as
+            [["red cube"], ["blue sphere", "cyan cylinder"]].
         seed: the same seed gives the same files.
         how: the model's own where left out.
         steering: none where left out.
@@ -52,6 +57,8 @@ def sample(
     generator = steered(load_generator(model).wished(how), steering)
     asks = asked(generator, per_class, classes, domain, spec, count)
     write_images(draw_with_bar(generator, asks, seed, precision), out, generator.remark)
+    if spec is None and SHOWS in generator.vocabulary:
+        write_asked(generator, asks, out)
     console.print(" ".join(filter(None, (f"{len(asks)} images → {out}", generator.remark))))
 
 
@@ -179,7 +186,7 @@ def grid(
         out: the PNG to write.
         columns: images of each class, 10 when left out, or in a row of scenes, 8 when left out.
         domain: comma-separated names, for a model that draws several; all when left out.
-        spec: a JSON list of sets of objects to draw, for a model of scenes.
+        spec: a JSON list of sets of objects to draw, for a model of scenes; at random when left out.
         seed: of the noises.
         how: the model's own where left out.
         steering: none where left out.

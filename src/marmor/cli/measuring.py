@@ -7,7 +7,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from marmor.base.errors import UserError, refuse
 from marmor.base.progress import console
-from marmor.cli.arguments import Data, Steered
+from marmor.cli.arguments import Data, How, Steered
 from marmor.recipes import (
     comparing,
     evaluating,
@@ -24,6 +24,7 @@ from marmor.recipes import zero_shot as zero_shot_recipe
 from marmor.recipes.folders import PRETRAINED
 from marmor.recipes.models import DEFAULT_JUDGE
 from marmor.recipes.steering import UNSTEERED
+from marmor.recipes.wishes import UNCHANGED
 
 Evaluated = Annotated[OmitArgPrefixes[evaluating.EvaluationSettings], arg(name="")]
 
@@ -32,11 +33,12 @@ def score(
     images: Positional[Data],
     judge: str | None = None,
     spec: Path | None = None,
-    seeds: int = scene_scoring.SEEDS,
+    seeds: int | None = None,
     split: str | None = None,
     crop: int | None = None,
     real: str | None = None,
     out: Path | None = None,
+    how: How = UNCHANGED,
     steering: Steered = UNSTEERED,
 ) -> None:
     """Tell how often a judge reads in images what their names, or a list, say.
@@ -48,19 +50,21 @@ def score(
             model of scenes, which is drawn from.
         judge: a judge's run, pretrained:NAME, or the course's checkpoint file; the shipped one when left out.
         spec: the JSON list of sets of objects that pictures of scenes should show.
-        seeds: how often a model of scenes is drawn from.
+        seeds: how often a model of scenes is drawn from; 20 when left out.
         split: which split of the images, where they have splits; test when left out.
         crop: side of the central square to read, of real images too; 28 for the published MNIST-M.
         real: labelled real images; adds the Fréchet distance on judge features and its floor.
         out: folder for summary.json and the confusion matrix.
+        how: of a model of scenes; its own where left out.
         steering: of a model of scenes; none where left out.
     """
     if spec is not None:
         refuse("--spec is for pictures of scenes, read whole", split=split, crop=crop, real=real)
-        scene_scoring.score_scenes(images, spec, judge, seeds, out, steering)
-    elif steering != UNSTEERED:
+        scene_scoring.score_scenes(images, spec, judge, out, seeds, how, steering)
+    elif (seeds, how, steering) != (None, UNCHANGED, UNSTEERED):
         raise UserError(
-            "--steer is for drawing the sets of objects of a list; name it with --spec."
+            "--seeds, --steer and what says how to draw are for a model of scenes and what a list asks for; "
+            "name it with --spec."
         )
     else:
         running.score(images, judge or PRETRAINED + DEFAULT_JUDGE, split or "test", crop, real, out)

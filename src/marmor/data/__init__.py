@@ -13,7 +13,7 @@ from marmor.data.captions import (
     has_captions,
     read_captioned,
 )
-from marmor.data.classes import class_in_name, require_classes
+from marmor.data.classes import class_in_name, labelled_by_names, require_classes
 from marmor.data.decode import REMARK, read_picture
 from marmor.data.describe import describe
 from marmor.data.domains import DOMAIN, join_domains
@@ -62,6 +62,7 @@ __all__ = [
     "has_captions",
     "join",
     "join_domains",
+    "labelled_by_names",
     "make_house_numbers",
     "make_mnist_m",
     "objects_of",

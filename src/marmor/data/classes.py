@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import torch
 from torch import Tensor
 
 from marmor.base.errors import UserError
-from marmor.data.imageset import ImageSet
+from marmor.data.imageset import CLASS, ImageSet
 
 DIGITS = tuple("0123456789")
 """The classes of every set of digits."""
@@ -22,6 +23,19 @@ def class_in_name(name: str) -> str | None:
     """The class in the name of a file ``<class>_<n>.png``; None for other names."""
     match = _NUMBERED.fullmatch(PurePosixPath(name).stem)
     return match["label"] if match else None
+
+
+def labelled_by_names(images: ImageSet, class_names: Sequence[str]) -> ImageSet:
+    """Images labelled by files ``<class>_<n>.png`` that all name one of ``class_names``; others as they are.
+
+    For images that a reader left without labels because one class alone, as in IMG_0001, is none by itself:
+    where it is known which classes there are, it is one.
+    """
+    said = [class_in_name(name) for name in images.names]
+    if images.labels or not said or not all(name in class_names for name in said):
+        return images
+    labels = class_indices([str(name) for name in said], class_names, "a file name")
+    return replace(images, labels={CLASS: labels}, vocabulary={CLASS: tuple(class_names)})
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
@@ -62,7 +76,7 @@ def require_classes(images: ImageSet, at_least: int = 2, who: str = "the images"
             f"{who} have no labels, and this needs them; give class sub-folders, "
             "a train.csv, <class>_<n>.png names or an .npz with labels."
         )
-    present = images.labels["class"].unique().tolist()
+    present = images.labels[CLASS].unique().tolist()
     if len(present) < at_least:
         found = ", ".join(repr(images.class_names[index]) for index in present) or "none"
         raise UserError(

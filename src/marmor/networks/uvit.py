@@ -1,10 +1,10 @@
-"""UViT: convolutions at half resolution, a transformer over the tokens below, made for small CPUs.
+"""UViT: convolutions over patches, a transformer over the tokens below, made for small CPUs.
 
-The form is the U-ViT of simple diffusion (Hoogeboom et al. 2023): pixel-unshuffle by 2, a residual
+The form is the U-ViT of simple diffusion (Hoogeboom et al. 2023): patches of pixels, a residual
 convolution block, a stride-2 convolution to tokens, transformer blocks with adaLN-zero (Peebles & Xie
 2023), and the way back with one skip. Two things are added for training in minutes: some blocks mix
 tokens with an MLP (Tolstikhin et al. 2021) in place of attention, and every class owns learned maps
-that scale and shift the tokens and the half resolution (``ClassMaps``).
+that scale and shift the tokens and the patches (``ClassMaps``).
 """
 
 import math
@@ -27,9 +27,6 @@ from marmor.networks.layers import (
     condition_vectors,
     norm,
 )
-
-PIXELS_PER_TOKEN = 4
-"""Height and width of the image patch that one token stands for."""
 
 
 class ResidualBlock(nn.Module):
@@ -111,9 +108,10 @@ class UViT(nn.Module):
     """See the module's text.
 
     Args:
-        image_shape: (C, H, W) of the images; H and W multiples of 4.
+        image_shape: (C, H, W) of the images; H and W multiples of twice ``patch``.
         kinds: the conditions by name.
-        channels: width of the convolutions at half resolution.
+        patch: side in pixels of what is one place for the convolutions; a token is four of them.
+        channels: width of the convolutions.
         width: width of the tokens.
         mixers: one letter a block, "m" for token mixing, "a" for attention.
         heads: attention heads.
@@ -125,6 +123,8 @@ class UViT(nn.Module):
         self,
         image_shape: Sequence[int],
         kinds: Kinds,
+        *,
+        patch: int = 2,
         channels: int = 64,
         width: int = 128,
         mixers: str = "mama",
@@ -134,10 +134,11 @@ class UViT(nn.Module):
     ) -> None:
         super().__init__()
         pixels, height, image_width = image_shape
-        if height % PIXELS_PER_TOKEN or image_width % PIXELS_PER_TOKEN:
-            raise ValueError(f"image sides must be multiples of {PIXELS_PER_TOKEN}: {image_shape}")
-        tokens = (height // PIXELS_PER_TOKEN) * (image_width // PIXELS_PER_TOKEN)
-        half_shape = (height // 2, image_width // 2, channels)
+        if height % (2 * patch) or image_width % (2 * patch):
+            raise ValueError(f"image sides must be multiples of {2 * patch}: {image_shape}")
+        self.patch = patch
+        patches = (height // patch, image_width // patch)
+        tokens = math.prod(patches) // 4
 
         self.time = nn.Sequential(
             TimeFeatures(64), nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width)
@@ -148,10 +149,11 @@ class UViT(nn.Module):
             {name: ObjectTokens(size, width) for name, size in sets.items() if attends}
         )
         self.token_maps = ClassMaps(kinds, (tokens, width))
-        self.half_maps = ClassMaps(kinds, half_shape)
+        # Of the patches; named for patches of 2, as weights that ship are.
+        self.half_maps = ClassMaps(kinds, (*patches, channels))
         self.positions = nn.Parameter(torch.randn(tokens, width) * 0.02)
 
-        self.stem = MatrixConv(4 * pixels, channels)
+        self.stem = MatrixConv(patch**2 * pixels, channels)
         self.encode = ResidualBlock(channels, width)
         self.down = MatrixConv(channels, width, stride=2)
         self.blocks = nn.ModuleList(
@@ -162,7 +164,7 @@ class UViT(nn.Module):
         )
         self.up = Matrix(width, 8 * channels)
         self.decode = ResidualBlock(channels, width)
-        self.head = MatrixConv(channels, 4 * pixels, zero=True)
+        self.head = MatrixConv(channels, patch**2 * pixels, zero=True)
 
     def forward(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """x (B, C, H, W), t (B,) in [0, 1], encoded conditions by name → (B, C, H, W)."""
@@ -171,7 +173,7 @@ class UViT(nn.Module):
             embedding = embedding + label(conditions[name])
         embedding = F.relu(embedding)
 
-        h = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
+        h = F.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last)
         skip = self.encode(self.stem(h), embedding)
         tokens = self.down(skip)
         height = tokens.shape[2]
@@ -186,7 +188,7 @@ class UViT(nn.Module):
         h = norm(skip.permute(0, 2, 3, 1)) * (1 + scale) + shift
         h = self.half_maps(h, conditions).permute(0, 3, 1, 2)
         h = self.decode(h, embedding)
-        return F.pixel_shuffle(self.head(F.relu(channel_norm(h))), 2)
+        return F.pixel_shuffle(self.head(F.relu(channel_norm(h))), self.patch)
 
     def _context(self, conditions: Conditions) -> Context | None:
         """What the image's tokens attend to beside each other; None where no condition is a set."""

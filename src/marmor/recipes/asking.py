@@ -10,11 +10,17 @@ from torch import Tensor
 
 from marmor.base.conditions import ObjectSet
 from marmor.base.errors import UserError, refuse, unknown_name
+from marmor.base.files import write_json
+from marmor.base.seeds import torch_stream
 from marmor.data import CLASS, DOMAIN, SHOWS, places, read_requests
 from marmor.recipes.generators import Generator
 
 PER_CLASS = 100
 """Images of each class, where nobody says how many."""
+SCENES = 32
+"""Sets of objects, where nobody says which or how many; a grid of 8 × 4."""
+ASKED = "asked.json"
+"""What the pictures beside it were asked to show, as `marmor score --spec` reads it."""
 UNNAMED = "image"
 """What images are called that were drawn by a model without classes."""
 
@@ -105,6 +111,31 @@ def ask_scenes(generator: Generator, requests: Sequence[Sequence[int]]) -> list[
     ]
 
 
+def ask_any_scenes(generator: Generator, count: int = SCENES) -> list[Ask]:
+    """``count`` pictures of sets drawn at random; the k-th set is the same for every seed and count.
+
+    Raises UserError for no pictures.
+    """
+    if count < 1:
+        raise UserError(f"at least 1 image can be drawn, not {count}.")
+    kind = generator.kinds[SHOWS]
+    assert isinstance(kind, ObjectSet)
+    stream = torch_stream(0, "sets")
+    requests: list[list[int]] = []
+    for _ in range(count):
+        size = int(torch.randint(1, (kind.most or 1) + 1, (), generator=stream))
+        requests.append(torch.randperm(kind.size, generator=stream)[:size].tolist())
+    return ask_scenes(generator, requests)
+
+
+def write_asked(generator: Generator, asks: Sequence[Ask], out: Path) -> Path:
+    """Keeps which objects pictures in ``out`` were asked to show, in their order."""
+    names = generator.vocabulary[SHOWS]
+    shown = [[names[place] for place in ask.said[SHOWS].nonzero().flatten()] for ask in asks]
+    write_json(out / ASKED, shown)
+    return out / ASKED
+
+
 def _ask_scene(generator: Generator, number: int, request: Sequence[int], where: str) -> Ask:
     kind = generator.kinds[SHOWS]
     assert isinstance(kind, ObjectSet)
@@ -134,20 +165,18 @@ def asked(
     """What a person asks for with --classes and --domain, comma-separated names, or with --spec, a list.
 
     ``per_class`` images of each class, PER_CLASS where nothing is said, or ``count`` in all; one of each
-    entry of a list. Raises UserError where the model knows no such thing, and for wishes that contradict.
+    entry of a list, or, of a model of scenes, sets drawn at random where no list is named. Raises UserError
+    where the model knows no such thing, and for wishes that contradict.
     """
-    knows_sets = SHOWS in generator.vocabulary
-    if spec is not None and not knows_sets:
-        raise UserError(f"{generator.origin} draws no sets of objects; leave --spec out.")
-    if spec is None and knows_sets:
-        raise UserError(
-            f"{generator.origin} draws sets of objects; name a JSON list of them with --spec, such as "
-            '[["red cube"], ["blue sphere", "cyan cylinder"]].'
-        )
-    if spec is not None:
-        refuse("--spec says how many pictures there are", count=count, per_class=per_class)
-        refuse("--spec says what pictures show", classes=classes, domain=domain)
+    if SHOWS in generator.vocabulary:
+        said = {"per_class": per_class, "classes": classes, "domain": domain}
+        refuse(f"{generator.origin} draws sets of objects, which --spec lists", **said)
+        if spec is None:
+            return ask_any_scenes(generator, SCENES if count is None else count)
+        refuse("--spec says how many pictures there are", count=count)
         return ask_scenes(generator, read_requests(spec, generator.vocabulary[SHOWS]))
+    if spec is not None:
+        raise UserError(f"{generator.origin} draws no sets of objects; leave --spec out.")
     if domain and DOMAIN not in generator.vocabulary:
         raise UserError(f"{generator.origin} draws one domain only; leave --domain out.")
     others = {DOMAIN: _listed(domain)} if domain else {}

@@ -94,7 +94,7 @@ class Design:
     build: Callable[[Shape, Kinds], Denoiser]
     optimizers: Callable[[Denoiser], Optimizers]
     rate: Callable[[float], float]
-    times: TimeSampling
+    times: Callable[[Shape], TimeSampling]
     batch_size: int
     ema: float
     drawing: Drawing
@@ -119,6 +119,15 @@ def fading_guidance(images: int) -> float:
     return round(1 + min(max(3.2 * (max(images, 1) / 50_000) ** -0.55, 0.8), 3.0), 1)
 
 
+LARGE_SIDE = 64
+"""From here on a UViT has larger patches, is wider, attends in every block and trains on more noise."""
+
+
+def multiple(side: int) -> int:
+    """What a UViT's sides near ``side`` must be multiples of: those of a token."""
+    return 8 if side >= LARGE_SIDE else 4
+
+
 def _uvit(
     shape: Shape,
     kinds: Kinds,
@@ -126,8 +135,30 @@ def _uvit(
     depth: int = 0,
     attends: bool = True,
 ) -> Denoiser:
-    network = UViT(shape, kinds, depth=depth, attends=attends)
-    return Denoiser(network, Flow(), prediction or PreconditionedPrediction(), kinds)
+    predicts = prediction or PreconditionedPrediction()
+    if not _is_large(shape):
+        return Denoiser(UViT(shape, kinds, depth=depth, attends=attends), Flow(), predicts, kinds)
+    network = UViT(
+        shape,
+        kinds,
+        patch=4,
+        channels=96,
+        width=192,
+        mixers="aaaa",
+        heads=3,
+        depth=depth,
+        attends=attends,
+    )
+    return Denoiser(network, Flow(shift=2), predicts, kinds)
+
+
+def _uvit_times(shape: Shape) -> TimeSampling:
+    """What large images show, and their grain, are settled at noises that lie further apart."""
+    return LogitNormal(std=1.0 if _is_large(shape) else 0.75)
+
+
+def _is_large(shape: Shape) -> bool:
+    return min(shape[1:]) >= LARGE_SIDE
 
 
 def _uvit_optimizers(denoiser: Denoiser) -> Optimizers:
@@ -207,7 +238,7 @@ UVIT = Design(
     build=_uvit,
     optimizers=_uvit_optimizers,
     rate=warmup_then_linear,
-    times=LogitNormal(std=0.75),
+    times=_uvit_times,
     batch_size=64,
     ema=0.995,
     drawing=Drawing(),
@@ -221,7 +252,7 @@ DESIGNS: dict[str, Design] = {
         build=_unet,
         optimizers=lambda denoiser: adam(denoiser, 1e-3),
         rate=warmup_then_linear,
-        times=UniformSteps(TABLE),
+        times=lambda shape: UniformSteps(TABLE),
         batch_size=32,
         ema=0.995,
         drawing=Drawing(
@@ -234,7 +265,7 @@ DESIGNS: dict[str, Design] = {
         build=_report_unet,
         optimizers=lambda denoiser: adam(denoiser, 3e-4),
         rate=lambda progress: 1.0,
-        times=UniformSteps(TABLE),
+        times=lambda shape: UniformSteps(TABLE),
         batch_size=32,
         ema=0.995,
         drawing=Drawing(
@@ -252,7 +283,7 @@ DESIGNS: dict[str, Design] = {
         build=_context_unet,
         optimizers=lambda denoiser: adam(denoiser, 1e-4),
         rate=linear_decay,
-        times=UniformSteps(PUBLISHED_STEPS),
+        times=lambda shape: UniformSteps(PUBLISHED_STEPS),
         batch_size=256,
         ema=0.0,
         needs_classes=True,

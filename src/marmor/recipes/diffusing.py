@@ -84,6 +84,7 @@ class Diffusion:
     ) -> None:
         self.module = denoiser
         self.design = design
+        self.times = design.times((data.channels, *data.size))
         self.data = data
         self.batch_size = batch_size
         self.seed = seed
@@ -103,7 +104,7 @@ class Diffusion:
         return {
             "image": image,
             "noise": torch.randn(image.shape, generator=stream),
-            "time": self.design.times.draw(self.batch_size, stream),
+            "time": self.times.draw(self.batch_size, stream),
             **drop_each(kinds, labels, LABEL_DROPOUT, stream),
         }
 

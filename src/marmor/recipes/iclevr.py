@@ -9,10 +9,9 @@ from marmor.base.errors import UserError
 from marmor.data import SHOWS, ImageSet, read_scenes
 from marmor.data.scenes import SIDE, SMALLEST_SIDE
 from marmor.diffusion import Denoiser
-from marmor.networks.uvit import PIXELS_PER_TOKEN
 from marmor.recipes.asking import ask_scenes
 from marmor.recipes.denoising import DiffusionGenerator
-from marmor.recipes.designs import DESIGNS
+from marmor.recipes.designs import DESIGNS, multiple
 from marmor.recipes.diffusing import DiffusionSettings, begin, check_settings, fit_model
 from marmor.recipes.drawing import as_images, draw
 from marmor.recipes.judged import PROBING_STEPS
@@ -54,9 +53,10 @@ def train(settings: ScenesSettings) -> RunFolder:
 def check(settings: ScenesSettings) -> None:
     """Raises UserError for what no data could make possible."""
     check_settings(settings)
-    if settings.size < SMALLEST_SIDE or settings.size % PIXELS_PER_TOKEN:
+    of = multiple(settings.size)
+    if settings.size < SMALLEST_SIDE or settings.size % of:
         raise UserError(
-            f"--size must be a multiple of {PIXELS_PER_TOKEN} from {SMALLEST_SIDE} on, not {settings.size}."
+            f"--size must be a multiple of {of}, and at least {SMALLEST_SIDE}, not {settings.size}."
         )
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from marmor.base.errors import UserError
 from marmor.base.pixels import to_bytes
+from marmor.data import SHOWS
 from marmor.diffusion import Discrete
 from marmor.figures import grid, save_png, strip
 from marmor.recipes.asking import Ask, asked
@@ -58,12 +59,13 @@ def grid_command(
 
     Raises UserError, before anything is drawn, for less than a column and what cannot be asked for.
     """
+    scenes = SHOWS in generator.vocabulary
     if columns is None:
-        columns = COLUMNS if spec is None else SCENES_A_ROW
+        columns = SCENES_A_ROW if scenes else COLUMNS
     if columns < 1:
         raise UserError(f"--columns must be at least 1, not {columns}.")
     each = columns if generator.class_names else columns**2
-    asks = asked(generator, each if spec is None else None, domain=domain, spec=spec)
+    asks = asked(generator, None if scenes else each, domain=domain, spec=spec)
     drawn = draw_with_bar(generator, asks, seed, "auto")
     save_png(class_grid(drawn, columns), out)
     return out

@@ -14,6 +14,7 @@ from marmor.data import (
     EMBEDDED,
     ImageSet,
     describe,
+    labelled_by_names,
     read,
     require_classes,
 )
@@ -140,7 +141,7 @@ def score(
 ) -> dict[str, Any]:
     """How often a judge reads what the images are named; prints, and writes into ``out``."""
     reader = load_judge(judge_spec)
-    images = read(spec, split)
+    images = labelled_by_names(read(spec, split), reader.class_names)
     if crop is not None:
         images = images.cropped(crop)
     require_classes(images, at_least=1)

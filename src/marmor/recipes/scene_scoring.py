@@ -31,6 +31,7 @@ from marmor.recipes.object_judging import (
 )
 from marmor.recipes.scoring import with_interval
 from marmor.recipes.steering import UNSTEERED, SteeringWishes, steered
+from marmor.recipes.wishes import UNCHANGED, Wishes
 
 SEEDS = 20
 
@@ -39,25 +40,28 @@ def score_scenes(
     images: str,
     spec: Path,
     judge_spec: str | None,
-    seeds: int,
     out: Path | None,
+    seeds: int | None = None,
+    how: Wishes = UNCHANGED,
     steering: SteeringWishes = UNSTEERED,
 ) -> dict[str, Any]:
-    """Scores a folder of ``0.png`` … or, over many seeds, a model; prints, and writes into ``out``.
+    """Scores a folder of ``0.png`` … or, over ``seeds``, a model; prints, and writes into ``out``.
 
+    Seeds, how to draw and steering are a model's: SEEDS, its own way and none where nothing is said.
     Where a judge steered the images, the table and ``steered`` in summary.json say which.
 
     Raises UserError for a list that cannot be read, pictures that are missing, a judge or a model that
-    does not know the objects, steering by the judge that scores, and steering of finished images.
+    does not know the objects, steering by the judge that scores, and a model's wishes for finished images.
     """
     if _is_model(images):
-        generator = steered(load_diffusion(images), steering)
+        generator = steered(load_diffusion(images).wished(how), steering)
         judge = needed_object_judge(judge_spec, generator.vocabulary.get(SHOWS, OBJECTS))
-        figures = _of_model(generator, spec, judge, seeds)
+        figures = _of_model(generator, spec, judge, SEEDS if seeds is None else seeds)
         remark = generator.remark
-    elif steering != UNSTEERED:
+    elif (seeds, how, steering) != (None, UNCHANGED, UNSTEERED):
         raise UserError(
-            f"{images} is no model, and finished images cannot be steered; leave --steer out."
+            f"{images} is no model, and finished images cannot be drawn otherwise or steered; leave --seeds, "
+            "--steer and what says how to draw out."
         )
     else:
         judge = load_object_judge(judge_spec) if judge_spec else needed_object_judge(None, OBJECTS)

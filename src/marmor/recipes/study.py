@@ -25,7 +25,7 @@ from marmor.recipes.object_judging import LoadedObjectJudge, needed_object_judge
 from marmor.recipes.scene_scoring import scores_over
 from marmor.recipes.tables import show_table
 from marmor.recipes.training_images import check_same_images, facts_of
-from marmor.recipes.wishes import Wishes
+from marmor.recipes.wishes import UNCHANGED, Wishes
 from marmor.training import RunFolder
 
 RECIPE = "study-iclevr"
@@ -38,9 +38,6 @@ COLUMNS = (
 )
 
 
-AS_IT_IS = Wishes()
-
-
 @dataclass(frozen=True)
 class Variation:
     """One answer to a question: which network is trained, and how it is drawn."""
@@ -48,7 +45,7 @@ class Variation:
     question: str
     answer: str
     network: str = "uvit"
-    wishes: Wishes = AS_IT_IS
+    wishes: Wishes = UNCHANGED
     averaged: bool = True
 
     @property

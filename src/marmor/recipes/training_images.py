@@ -5,17 +5,19 @@ from typing import Any
 
 from marmor.base.errors import UserError
 from marmor.data import ImageSet, MixedSizesError, join, read, require_classes
-from marmor.networks.uvit import PIXELS_PER_TOKEN
+from marmor.recipes.designs import multiple
 from marmor.training import RunFolder
 
 LARGEST_SIDE = 64
 DEFAULT_SIDE = 32
+SMALLEST_SIDE = 8
 
 
 def load_images(spec: str, size: int | None) -> ImageSet:
     """Labelled training images at a size that the networks take.
 
-    Mixed or large images become 32×32; other sides are rounded to a multiple of 4. Notes say so.
+    Mixed or large images become 32×32; other sides are rounded to a multiple of 4, from 64 on of 8.
+    Notes say so.
     """
     data = load_unlabelled(spec, size)
     require_classes(data)
@@ -32,7 +34,7 @@ def load_unlabelled(spec: str, size: int | None) -> ImageSet:
     side = min(height, width)
     if size is None and side > LARGEST_SIDE:
         return data.resized(DEFAULT_SIDE)
-    rounded = max(PIXELS_PER_TOKEN * round(side / PIXELS_PER_TOKEN), 2 * PIXELS_PER_TOKEN)
+    rounded = max(multiple(side) * round(side / multiple(side)), SMALLEST_SIDE)
     return data if height == width == rounded else data.resized(rounded)
 
 

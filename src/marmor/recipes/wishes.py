@@ -86,6 +86,9 @@ class Wishes:
     black: float | None = None
 
 
+UNCHANGED = Wishes()
+
+
 def changed(drawing: Drawing, wishes: Wishes) -> Drawing:
     """A model's way of drawing with a person's wishes in it; UserError for what cannot be."""
     _check_values(wishes)
