@@ -51,12 +51,15 @@ def _live(title: str) -> Iterator[Bar]:
 
 def _lines(title: str) -> Iterator[Bar]:
     started = printed = time.monotonic()
+    first: tuple[float, float] | None = None  # a resumed run begins in the middle
 
     def show(share: float, note: str = "") -> None:
-        nonlocal printed
+        nonlocal printed, first
         now = time.monotonic()
-        if now - printed >= LINE_SECONDS and share > 0:
-            left = (now - started) * (1 - share) / share
+        first = first or (now, share)
+        since, before = first
+        if now - printed >= LINE_SECONDS and share > before:
+            left = (now - since) * (1 - share) / (share - before)
             console.print(f"{title}: {100 * share:.0f} %, {left:.0f} s left  {note}")
             printed = now
 
