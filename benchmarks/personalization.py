@@ -1,6 +1,6 @@
 """Seconds of a personalization step against a plain loop, and the sizes of what is saved.
 
-    python benchmarks/personalization.py --pipeline runs/tiny-text-to-image/pipeline
+    python benchmarks/personalization.py --pipeline runs/tiny-text-to-image
 
 The plain loop is what people write after diffusers' examples: a DataLoader that opens, crops, mirrors and
 tokenizes, the autoencoder, noise, the text encoder, the U-Net, the loss, AdamW on the whole table of words,

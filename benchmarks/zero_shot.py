@@ -31,7 +31,7 @@ class Settings:
     """What to measure.
 
     Args:
-        clip: a run of `marmor train tiny-clip`.
+        clip: a run of `marmor train tiny-clip`, or another CLIP that `marmor zero-shot` takes.
         each: pictures of each combination to render.
         objects: a folder with objects50_train.zip and objects50_id2label.json.
         held_out: classes that are kept out, a number or names with commas between them; which ones follows
@@ -87,7 +87,7 @@ def scenes(kept: Kept, settings: Settings) -> dict[str, Any]:
         "--templates",
         "plain",
     )
-    kept.run("scenes", ("zero-shot", "--model", settings.clip / "clip", *asked, "--out", out))
+    kept.run("scenes", ("zero-shot", "--model", settings.clip, *asked, "--out", out))
     told = read_settings(out / "summary.json")
     return _told(told, "", int(told["images"]), len(OBJECTS))
 

@@ -36,7 +36,7 @@ def sample(
 
     A model of scenes draws sets at random where no list is named, and writes them to asked.json.
 
-    Example: marmor sample pretrained:digits --out digits --per-class 10
+    Example: marmor sample pretrained:digits --out drawn --per-class 10
 
     Args:
         model: a run folder, pretrained:NAME, a file of weights, or a diffusers folder.

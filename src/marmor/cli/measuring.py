@@ -43,7 +43,7 @@ def score(
 ) -> None:
     """Tell how often a judge reads in images what their names, or a list, say.
 
-    Example: marmor score digits --judge pretrained:digit-judge --out scores
+    Example: marmor score drawn --judge pretrained:digit-judge --out scores
 
     Args:
         images: a folder of <class>_<nnn>.png, or any labelled data; with --spec a folder of <k>.png, or a

@@ -118,7 +118,7 @@ def generate(
 ) -> None:
     """Draw pictures by prompts, new words in them; the same command again goes on where it was stopped.
 
-    Example: marmor generate runs/dog --prompt 'a <new1> next to a <new2>' --count 25 --out drawn
+    Example: marmor generate runs/both --prompt 'a <new1> next to a <new2>' --count 25 --out drawn
 
     Args:
         run: a run of `marmor personalize`, or any folder of diffusers' StableDiffusionPipeline.
