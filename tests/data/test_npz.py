@@ -87,6 +87,7 @@ def test_labels_as_strings_and_class_names(stored, pixels):
         ({"images": np.zeros((2, 4, 4), np.int64)}, "int64"),
         ({"images": np.zeros((2, 4, 4), bool)}, "bool"),
         ({"images": np.full((2, 4, 4), 1.5)}, "normalised by mean and spread"),
+        ({"images": np.full((2, 4, 4), -2.0)}, "normalised by mean and spread"),
         ({"images": np.zeros((4, 4), np.uint8)}, r"shape \(4, 4\), expected \(N, H, W\)"),
         ({"images": np.zeros((2, 4, 4, 4), np.uint8)}, "1 or 3 channels"),
         ({"images": np.zeros((0, 4, 4), np.uint8)}, "is empty"),

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marmor.metrics import agreement, share, share_difference
+from marmor.metrics import agreement, apart, share, share_difference
 
 
 def test_wilson_interval_by_hand():
@@ -16,6 +16,11 @@ def test_wilson_interval_by_hand():
     assert result.low == pytest.approx(0.4901625, abs=1e-6)
     assert result.high == pytest.approx(0.9433178, abs=1e-6)
     assert result.count == 10
+
+
+def test_shares_of_other_trials_differ_as_published():
+    """Newcombe 1998, table II: 56 of 70 less 48 of 80 is 0.2, by method 10 from 0.0524 to 0.3339."""
+    assert apart(share(56, 70), share(48, 80)) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
 
 
 def test_intervals_at_the_ends_have_width_and_exact_bounds():

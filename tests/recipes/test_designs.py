@@ -8,7 +8,7 @@ import torch
 from marmor.base.conditions import ClassLabel, ObjectSet
 from marmor.base.errors import UserError
 from marmor.data import ImageSet
-from marmor.diffusion import Flow
+from marmor.diffusion import Flow, LogitNormal
 from marmor.networks.uvit import TokenMixing, UViT
 from marmor.recipes.conditions import kinds_of, told, understood
 from marmor.recipes.designs import DESIGNS, multiple
@@ -60,6 +60,7 @@ def test_large_images_are_seen_in_larger_patches_and_more_noise(side, patch, shi
     assert (network.patch, schedule.shift) == (patch, shift)
     assert any(isinstance(part, TokenMixing) for part in network.modules()) == (patch == 2)
     assert multiple(side) == 2 * patch
+    assert DESIGNS["uvit"].times((3, side, side)) == LogitNormal(std=1.0 if shift == 2 else 0.75)
 
 
 @pytest.mark.parametrize("name", ["unet", "report-unet"])

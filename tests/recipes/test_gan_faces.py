@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -295,19 +296,30 @@ def test_images_normalised_for_imagenet_are_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+def trouble(
+    monkeypatch: pytest.MonkeyPatch,
+    whose: str,
+    change: Callable[[Contest, dict[str, Tensor]], dict[str, Tensor]],
+) -> None:
+    """The losses of critic or generator, changed."""
+    calm = getattr(Contest, f"{whose}_loss")
+
+    def changed(self: Contest, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        return change(self, calm(self, module, batch))
+
+    monkeypatch.setattr(Contest, f"{whose}_loss", changed)
+
+
 def test_a_loss_that_explodes_is_told_and_mended(
     data: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    calm = Contest.critic_loss
+    def wild(contest: Contest, scalars: dict[str, Tensor]) -> dict[str, Tensor]:
+        return scalars if contest.gentleness < 1 else {**scalars, "loss": 1e4 + scalars["loss"]}
 
-    def wild(self: Contest, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        scalars = calm(self, module, batch)
-        return scalars if self.gentleness < 1 else {**scalars, "loss": 1e4 + scalars["loss"]}
-
-    monkeypatch.setattr(Contest, "critic_loss", wild)
+    trouble(monkeypatch, "critic", wild)
     run = train(data, tmp_path / "run", steps=8)
     assert "the critic's loss has exploded" in capsys.readouterr().out
     history = run.history()
@@ -322,16 +334,13 @@ def test_a_loss_that_explodes_is_told_and_mended(
 def test_a_loss_that_explodes_between_milestones_is_seen_at_once(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm = Contest.critic_loss
-
-    def wild(self: Contest, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        scalars = calm(self, module, batch)
-        late = len(seen) == 7 and self.gentleness == 1  # two steps after the first milestone
+    def wild(contest: Contest, scalars: dict[str, Tensor]) -> dict[str, Tensor]:
+        late = len(seen) == 7 and contest.gentleness == 1  # two steps after the first milestone
         seen.append(late)
         return {**scalars, "loss": 1e4 + scalars["loss"]} if late else scalars
 
     seen: list[bool] = []
-    monkeypatch.setattr(Contest, "critic_loss", wild)
+    trouble(monkeypatch, "critic", wild)
     monkeypatch.setattr(gan_faces, "LOG_TURNS", 1)
     run = train(data, tmp_path / "run", steps=40)  # five steps a milestone; a line for each
     [retreat] = [line for line in run.history() if "retreat" in line]
@@ -369,13 +378,10 @@ def test_a_large_loss_alarms_only_beside_a_milestone(
 def test_losses_that_are_no_numbers_are_mended_too(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm = Contest.generator_loss
+    def broken(contest: Contest, scalars: dict[str, Tensor]) -> dict[str, Tensor]:
+        return scalars if contest.gentleness < 1 else {"loss": scalars["loss"] * torch.nan}
 
-    def broken(self: Contest, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        scalars = calm(self, module, batch)
-        return scalars if self.gentleness < 1 else {"loss": scalars["loss"] * torch.nan}
-
-    monkeypatch.setattr(Contest, "generator_loss", broken)
+    trouble(monkeypatch, "generator", broken)
     history = train(data, tmp_path / "run", steps=2).history()
     assert "the loss is nan" in history[0]["retreat"]
     assert history[-1]["step"] == 2

@@ -85,6 +85,11 @@ class ImageSet:
         note = fit.note({self.size}, size)
         return replace(self, images=fit(self.images, size), notes=(*self.notes, note))
 
+    def not_among(self, others: "ImageSet") -> list[int]:
+        """The places of the images that are not, byte for byte, among ``others`` of the same shape."""
+        known = {_content(image) for image in others.images}
+        return [place for place, image in enumerate(self.images) if _content(image) not in known]
+
     def without(self, others: "ImageSet") -> "ImageSet":
         """The images that are not, byte for byte, among ``others``; noted.
 
@@ -96,8 +101,7 @@ class ImageSet:
                 f"with images of {size_text(others.size)} with {others.channels}; name a set that "
                 "holds the same kind of images."
             )
-        left_out = {_content(image) for image in others.images}
-        chosen = [i for i, image in enumerate(self.images) if _content(image) not in left_out]
+        chosen = self.not_among(others)
         if not chosen:
             raise UserError("nothing is left: the other set holds all of these images.")
         note = f"{len(self) - len(chosen):,} images left out that another set holds."

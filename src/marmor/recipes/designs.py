@@ -120,7 +120,8 @@ def fading_guidance(images: int) -> float:
 
 
 LARGE_SIDE = 64
-"""From here on a UViT has larger patches, is wider, attends in every block and trains on more noise."""
+"""From here on a UViT is another size, and trains on more noise."""
+LARGE = partial(UViT, patch=4, channels=96, width=192, mixers="aaaa", heads=3)
 
 
 def multiple(side: int) -> int:
@@ -135,21 +136,9 @@ def _uvit(
     depth: int = 0,
     attends: bool = True,
 ) -> Denoiser:
-    predicts = prediction or PreconditionedPrediction()
-    if not _is_large(shape):
-        return Denoiser(UViT(shape, kinds, depth=depth, attends=attends), Flow(), predicts, kinds)
-    network = UViT(
-        shape,
-        kinds,
-        patch=4,
-        channels=96,
-        width=192,
-        mixers="aaaa",
-        heads=3,
-        depth=depth,
-        attends=attends,
-    )
-    return Denoiser(network, Flow(shift=2), predicts, kinds)
+    size, shift = (LARGE, 2) if _is_large(shape) else (UViT, 1)
+    network = size(shape, kinds, depth=depth, attends=attends)
+    return Denoiser(network, Flow(shift), prediction or PreconditionedPrediction(), kinds)
 
 
 def _uvit_times(shape: Shape) -> TimeSampling:

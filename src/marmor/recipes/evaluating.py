@@ -150,8 +150,8 @@ def evaluate_all(generated: Sequence[Images], settings: EvaluationSettings) -> l
         bank = features_of(by, sets.training, "training images")
     count = min(map(len, sets.drawn))
     found = []
-    for name, drawn, mine, told in zip(
-        sets.names, sets.drawn, of_drawn, sets.warnings, strict=True
+    for name, drawn, mine, told, judge in zip(
+        sets.names, sets.drawn, of_drawn, sets.warnings, judges, strict=True
     ):
         key = (
             drawn.unlabelled().fingerprint(),
@@ -165,16 +165,13 @@ def evaluate_all(generated: Sequence[Images], settings: EvaluationSettings) -> l
             by,
             distances(key, by, mine, of_real, count, settings.seed),
             (*told, *_of_instrument(by, drawn, min(count, len(sets.real)))),
+            agreement=_agreement(judge, drawn) if judge else None,
             words=settings.words,
         )
         if sets.training is not None and bank is not None:
             copies = _copies(key, sets.training, mine, of_real, bank, settings.seed)
             one = replace(one, copies=copies)
         found.append(one)
-    found = [
-        replace(one, agreement=_agreement(judge, one.generated)) if judge else one
-        for one, judge in zip(found, judges, strict=True)
-    ]
     return _with_faces(found, sets.real, real_name) if settings.faces else found
 
 
@@ -292,7 +289,9 @@ def _copies(
     seed: int,
 ) -> Copies:
     """Kept too, since neighbours among many training images take long."""
-    parts = (*_version(), *key, training.unlabelled().fingerprint())
+    of_training = training.unlabelled().fingerprint()
+    parts = (*_version(), *key, of_training)
+    without_drawn = (*_version(), *key[1:], of_training)
 
     def look(queries: Tensor, count: int) -> list[list[list[float]]]:
         return [part.tolist() for part in nearest(queries, bank, min(count, len(bank)))]
@@ -301,7 +300,7 @@ def _copies(
         Neighbours(torch.tensor(kept[0], dtype=torch.float64), torch.tensor(kept[1]))
         for kept in (
             kept_json(("neighbours", *parts, "drawn"), lambda: look(of_drawn, NEIGHBOURS)),
-            kept_json(("neighbours", *parts[:2], *key[1:], parts[-1]), lambda: look(of_real, 1)),
+            kept_json(("neighbours", *without_drawn), lambda: look(of_real, 1)),
         )
     )
 

@@ -131,8 +131,7 @@ def _matched(
 
 def _apart(training: ImageSet, real: ImageSet) -> tuple[ImageSet | None, tuple[str, ...]]:
     """Training images that are no real ones, byte for byte; None where none is left."""
-    held = {image.numpy().tobytes() for image in real.images}
-    kept = [i for i, image in enumerate(training.images) if image.numpy().tobytes() not in held]
+    kept = training.not_among(real)
     shared = len(training) - len(kept)
     if not kept:
         return None, ()

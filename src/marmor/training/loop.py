@@ -147,7 +147,7 @@ def fit(
     probe: Probe | None = None,
     guard: Guard | None = None,
     begin: Begin = lambda average, retreats: None,
-    alarm: Alarm = lambda record: None,
+    alarm: Alarm | None = None,
 ) -> Average:
     """Trains from the run's newest checkpoint, or from the start, to the end of the budget.
 
@@ -171,7 +171,7 @@ class _Fit:
         probe: Probe | None,
         guard: Guard | None,
         begin: Begin,
-        alarm: Alarm,
+        alarm: Alarm | None,
     ) -> None:
         self.method, self.run, self.settings = method, run, settings
         self.watch, self.probe, self.guard, self.begin = watch, probe, guard, begin
@@ -327,25 +327,16 @@ class _Fit:
             if self.board is not None:
                 self.board.write(record)
             self.watch(progress, record)
-        if self.guard is None:
-            return
-        if passed:
-            self._look_after(self.guard, record)
-        else:
-            self._listen(record)
+        asks = self.guard if passed else self.alarm
+        if self.guard is not None and asks is not None:
+            self._look_after(asks, record, passed)
 
-    def _listen(self, record: dict[str, Any]) -> None:
-        """Goes back where a line between two milestones is alarming."""
-        wrong = self.alarm(record) if self.processes.is_main_process else None
+    def _look_after(self, asks: Guard | Alarm, record: dict[str, Any], milestone: bool) -> None:
+        """Goes back where a line of the log is bad; keeps a good milestone."""
+        wrong = asks(record) if self.processes.is_main_process else None
         if self._anywhere(wrong is not None):
             self._retreat(wrong, record)
-
-    def _look_after(self, guard: Guard, record: dict[str, Any]) -> None:
-        """Keeps a good milestone, or goes back to the one before."""
-        wrong = guard(record) if self.processes.is_main_process else None
-        if self._anywhere(wrong is not None):
-            self._retreat(wrong, record)
-        else:
+        elif milestone:
             self._save(self.run.good)
 
     def _diverged(self, wrong: str) -> None:
