@@ -188,6 +188,19 @@ def test_classes_are_read_where_a_judge_knows_them(
     assert "frechet.judge.extrapolated" in found
 
 
+def test_images_of_one_class_are_read_by_a_judge_that_knows_it(tmp_path: Path) -> None:
+    digits = read("digits", "test").colour()
+    sevens = digits.take((digits.labels["class"] == 7).nonzero().flatten()[:30])
+    folder = Path(_saved(sevens, tmp_path / "sevens"))
+    for path in list(folder.iterdir()):
+        path.rename(folder / f"7_{path.name}")
+    settings = EvaluationSettings(str(folder), "pixels", judge="pretrained:digit-judge")
+    read_right = evaluate(str(folder), settings).agreement
+    assert read_right is not None
+    assert read_right.count == 30
+    assert read_right.value > 0.9
+
+
 def test_several_generators_stand_in_one_table(real: Path, tmp_path: Path, capsys) -> None:
     same = _saved(_spots(2), tmp_path / "same")
     blurred = _saved(_spots(3, blur=1.0), tmp_path / "blurred")

@@ -12,7 +12,7 @@ from marmor import __version__
 from marmor.base.cache import kept_json
 from marmor.base.errors import UserError
 from marmor.base.seeds import torch_stream
-from marmor.data import ImageSet
+from marmor.data import ImageSet, labelled_by_names
 from marmor.metrics import (
     LEAST,
     Figure,
@@ -32,7 +32,7 @@ from marmor.recipes.evaluation_sets import Images, Sets, gather, name_of
 from marmor.recipes.face_shares import FaceShares, RealFaces, face_shares
 from marmor.recipes.features import PHOTOGRAPHS, Instrument, features_of, instrument
 from marmor.recipes.generators import EVERYWHERE
-from marmor.recipes.models import LoadedJudge, find_judges
+from marmor.recipes.models import LoadedJudge, find_judges, load_judge
 from marmor.recipes.scoring import accuracy, check_judge, judge_images
 
 NEIGHBOURS = 4
@@ -137,7 +137,7 @@ def evaluate_all(generated: Sequence[Images], settings: EvaluationSettings) -> l
     """
     if settings.faces:
         check_detector()
-    sets = gather(generated, settings.real, settings.training)
+    sets = _named(gather(generated, settings.real, settings.training), settings.judge)
     real_name = name_of(settings.real, "real images")
     for name, images in ((real_name, sets.real), *zip(sets.names, sets.drawn, strict=True)):
         _check_count(name, images)
@@ -181,6 +181,14 @@ def _check_count(name: str, images: ImageSet) -> None:
             f"{name} holds {_counted(len(images))}; intervals need {LEAST} on either side, "
             "and believable distances thousands."
         )
+
+
+def _named(sets: Sets, judge: str | None) -> Sets:
+    """Sets of one class alone get it from their file names, where a judge that knows it is named."""
+    if judge is None:
+        return sets
+    known = load_judge(judge).class_names
+    return replace(sets, drawn=tuple(labelled_by_names(drawn, known) for drawn in sets.drawn))
 
 
 def _judge_of(said: str | None, name: str, drawn: ImageSet) -> LoadedJudge | None:
