@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from marmor.figures import bars, confusion, curves, plots, scatter
+from marmor.figures import bars, confusion, curves, intervals, plots, scatter
 
 # Taken before any test has drawn; asking for the backend would choose one.
 BEFORE = {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
@@ -113,3 +113,12 @@ def test_few_points_are_marked_and_many_are_not(monkeypatch):
     monkeypatch.setattr(plots, "DOTTED", 0)
     assert not np.array_equal(few, drawn(12))
     assert np.array_equal(many, drawn(13))
+
+
+def test_a_long_title_takes_two_lines_and_is_not_cut() -> None:
+    short, long = (
+        np.asarray(intervals(["a"], [(1.0, 0.5, 1.5)], title).convert("L"))
+        for title in ("short", "a title of so many words " * 3)
+    )
+    assert long.shape[0] > short.shape[0]
+    assert (long[:, -8:] > 200).all()

@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
 
-from marmor.figures.style import HAIRLINE, INK, PALETTE, PAPER, SHADES, dress
+from marmor.figures.style import HAIRLINE, INK, PALETTE, PAPER, SHADES, dress, wrapped
 
 DPI = 192
+WIDTH = 6.6  # inches
 DOTTED = 12  # points up to which each of them is marked
 DASHES = ("-", "--", ":")  # the palette comes round with another dash
 ROOM = 6  # lines up to which the legend has room inside the plot
@@ -38,7 +39,7 @@ def curves(
     logarithmic x every x is written out, so there may be few.
     """
     crowded = len(series) > ROOM
-    figure, axes = new_figure(9.0, 4.6) if crowded else new_figure(6.6, 3.8)
+    figure, axes = new_figure(9.0, 4.6) if crowded else new_figure(WIDTH, 3.8)
     for index, (name, (xs, ys)) in enumerate(series.items()):
         lap, colour = divmod(index, len(PALETTE))
         dash = DASHES[lap % len(DASHES)]
@@ -105,7 +106,7 @@ def bars(
     """
     if len(labels) != len(shares):
         raise ValueError(f"{len(labels)} labels cannot name {len(shares)} shares")
-    figure, axes = new_figure(6.6, 1.3 + 0.32 * len(labels))
+    figure, axes = new_figure(WIDTH, 1.3 + 0.32 * len(labels))
     for row, (value, low, high) in enumerate(shares):
         if np.isnan(value):
             continue
@@ -133,7 +134,8 @@ def intervals(
     """
     if len(labels) != len(values):
         raise ValueError(f"{len(labels)} labels cannot name {len(values)} values")
-    figure, axes = new_figure(6.6, 1.1 + 0.32 * len(labels))
+    lines = wrapped(title, WIDTH).count("\n")
+    figure, axes = new_figure(WIDTH, 1.1 + 0.25 * lines + 0.32 * len(labels))
     for row, (value, low, high) in enumerate(values):
         axes.plot([low, high], [row, row], color=INK, linewidth=1.4, solid_capstyle="butt")
         axes.plot(value, row, marker="o", color=PALETTE[0], ms=6)

@@ -1,5 +1,6 @@
 """The one look of every figure: paper, ink, a palette for colour-blind people, one font."""
 
+import textwrap
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ PAPER = "#fdfcfa"
 INK = "#24272b"
 MUTED = "#6b6f76"
 HAIRLINE = "#dcd9d3"
+LETTERS_AN_INCH = 8  # of a bold title
 
 # Okabe & Ito 2008, "Color Universal Design", without its yellow, which paper swallows.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4d4d4d")
@@ -30,8 +32,16 @@ def font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(folder / "DejaVuSans.ttf"), size)
 
 
+def wrapped(title: str, width: float) -> str:
+    """In as many lines as it takes above a figure of ``width`` inches, row labels beside it."""
+    return textwrap.fill(title, round(LETTERS_AN_INCH * width))
+
+
 def dress(axes: Axes, title: str, xlabel: str = "", ylabel: str = "") -> None:
     """Title at the left, two quiet axes, muted labels."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    title = wrapped(title, figure.get_figwidth())
     axes.set_title(title, loc="left", color=INK, fontsize=12, fontweight="bold", pad=14)
     axes.set_xlabel(xlabel, color=MUTED, fontsize=10, labelpad=8)
     axes.set_ylabel(ylabel, color=MUTED, fontsize=10, labelpad=8)
