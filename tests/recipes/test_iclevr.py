@@ -13,7 +13,7 @@ from marmor.cli import main
 from marmor.data import SHOWS
 from marmor.data.scenes import OBJECTS
 from marmor.networks.object_judges import ObjectJudge
-from marmor.recipes import drawing, scene_reporting, scene_scoring
+from marmor.recipes import drawing, object_judging, scene_reporting, scene_scoring
 from marmor.recipes.asking import ask_any_scenes, ask_objects, ask_scenes, asked
 from marmor.recipes.diffusing import Diffusion
 from marmor.recipes.drawing import draw
@@ -266,7 +266,12 @@ def test_without_a_list_sets_are_drawn_at_random_and_kept(
 
 
 def test_what_cannot_be_asked(
-    model: Path, tiny_scene_judge: Path, run: Path, spec: Path, tmp_path: Path
+    model: Path,
+    tiny_scene_judge: Path,
+    run: Path,
+    spec: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     generator, classes = load_generator(str(model)), load_generator(str(run))
     with pytest.raises(UserError, match="draws sets of objects, which --spec lists; leave --cl"):
@@ -283,6 +288,7 @@ def test_what_cannot_be_asked(
         ask_objects(generator, "red cube, blue cube, gray cube, cyan cube")
     with pytest.raises(UserError, match=r"unknown object in --objects 'red cub'.*'red cube'"):
         ask_objects(generator, "blue sphere, red cub")
+    monkeypatch.setattr(object_judging, "pretrained", dict)
     with pytest.raises(UserError, match="no judge knows these objects"):
         scene_scoring.score_scenes(str(model), spec, None, None)
     drawn = tmp_path / "drawn"

@@ -7,17 +7,20 @@ from pathlib import Path
 import pytest
 import torch
 
+from marmor.base.conditions import ObjectSet
 from marmor.base.errors import UserError
+from marmor.data.scenes import OBJECTS
 from marmor.diffusion import script_betas
 from marmor.networks.context_unet import ContextUnet
 from marmor.networks.judges import CourseJudge
 from marmor.recipes.asking import ask_classes
-from marmor.recipes.designs import fading_guidance
+from marmor.recipes.designs import SETS_GUIDANCE, Drawing, fading_guidance, guided
 from marmor.recipes.drawing import draw
 from marmor.recipes.exporting import export
 from marmor.recipes.folders import pretrained
 from marmor.recipes.generators import EVERYWHERE
 from marmor.recipes.models import find_judges, load_generator, load_judge
+from marmor.recipes.object_judging import JUDGE_RECIPE, load_object_judge
 from marmor.recipes.wishes import Wishes, changed
 from marmor.training import RunFolder
 
@@ -62,10 +65,14 @@ def test_an_export_does_not_overwrite(run: Path, tmp_path: Path) -> None:
         export(run, tmp_path)
 
 
-def test_shipped_weights_load_and_are_small() -> None:
+def test_shipped_weights_load() -> None:
     for name, config in pretrained().items():
-        load = load_judge if config["recipe"] == "judge" else load_generator
-        assert load(f"pretrained:{name}").class_names == tuple("0123456789")
+        spec = f"pretrained:{name}"
+        if config["recipe"] == JUDGE_RECIPE:
+            assert load_object_judge(spec).objects == OBJECTS
+        else:
+            load = load_judge if config["recipe"] == "judge" else load_generator
+            assert load(spec).class_names == tuple("0123456789")
 
 
 def test_the_shipped_judge_is_found_for_digits_only() -> None:
@@ -114,3 +121,9 @@ def test_guidance_fades_with_the_images_seen(run: Path, tmp_path: Path) -> None:
 def test_guidance_fades_steadily_within_bounds() -> None:
     scales = [fading_guidance(count) for count in (0, 50_000, 160_000, 510_000, 10**9)]
     assert scales == [4, 4, 2.7, 1.9, 1.8]
+
+
+def test_sets_of_objects_are_guided_at_all_times_however_long_training_was() -> None:
+    for images in (0, 10**9):
+        found = guided(Drawing(), images, {"shows": ObjectSet(24, 3)})
+        assert (found.guidance, found.guided_from) == (SETS_GUIDANCE, 0.0)

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from marmor.cli import main
-from marmor.data import DOMAIN, read
+from marmor.data import DOMAIN, SHOWS, read, read_scenes
+from marmor.metrics import object_answers
 from marmor.recipes.asking import ask_classes
 from marmor.recipes.drawing import as_images, draw
 from marmor.recipes.folders import WEIGHTS
 from marmor.recipes.generators import Generator
 from marmor.recipes.models import find_judges, load_generator
+from marmor.recipes.object_judging import needed_object_judge
 from marmor.recipes.scoring import accuracy, judge_images
 
 PLACES = ("mnist-m", "house-numbers")
@@ -30,7 +32,21 @@ def test_both_places_are_drawn_and_read_with_nothing_but_what_ships() -> None:
     assert model.domains == PLACES
     for domain in PLACES:
         assert read_right(model, domain, per_class=5) >= 0.9
-    assert sum(path.stat().st_size for path in WEIGHTS.glob("*/*.safetensors")) < 18e6
+
+
+def test_the_judge_of_scenes_reads_pictures_that_it_never_saw(tmp_path: Path) -> None:
+    path = tmp_path / "scenes"
+    main(["data", "make", "scenes", "--count", "60", "--seed", "7", "--out", str(path)])
+    images = read_scenes(path, None)
+    objects = images.vocabulary[SHOWS]
+    probabilities = needed_object_judge(None, objects).read(images, objects)
+    assert object_answers(probabilities, images.labels[SHOWS]).overall.value >= 0.99
+
+
+def test_weights_that_ship_are_small() -> None:
+    sizes = {path.parent.name: path.stat().st_size for path in WEIGHTS.glob("*/*.safetensors")}
+    assert sizes["scene-judge"] <= 3e6
+    assert sum(sizes.values()) < 18e6
 
 
 def test_the_judge_of_house_numbers_reads_those_that_it_never_saw() -> None:

@@ -101,18 +101,28 @@ class Design:
     weighting: MinSnr | None = None
     needs_classes: bool = False
     """Whether it draws nothing but images of classes."""
-    guidance: Callable[[int], float] | None = None
-    """The scale to draw with after so many images of training; the drawing's own where None."""
+    adapted: Callable[[Drawing, int, Kinds], Drawing] | None = None
+    """How the drawing changes with the images of training and the conditions; not at all where None."""
 
-    def drawing_after(self, images: int) -> Drawing:
-        """How a model is drawn that has seen ``images`` images."""
-        if self.guidance is None:
-            return self.drawing
-        return replace(self.drawing, guidance=self.guidance(images))
+    def drawing_after(self, images: int, kinds: Kinds) -> Drawing:
+        """How a model of such conditions is drawn that has seen ``images`` images."""
+        return self.adapted(self.drawing, images, kinds) if self.adapted else self.drawing
+
+
+SETS_GUIDANCE = 4.0
+"""With less, objects of a set are left out, however long a UViT was trained (docs/scenes.md)."""
+
+
+def guided(drawing: Drawing, images: int, kinds: Kinds) -> Drawing:
+    """How a UViT is guided: where it draws sets of objects, the same at all times, since the shape of an
+    object is settled late; else by ``fading_guidance`` while there is noise."""
+    if any(isinstance(kind, ObjectSet) for kind in kinds.values()):
+        return replace(drawing, guidance=SETS_GUIDANCE, guided_from=0.0)
+    return replace(drawing, guidance=fading_guidance(images))
 
 
 def fading_guidance(images: int) -> float:
-    """Guidance for a UViT: it makes up for what training has not reached yet, and costs variety.
+    """Guidance of classes for a UViT: it makes up for what training has not reached yet, and costs variety.
 
     scale − 1 = 3.2 · (images / 50,000)^−0.55, from 0.8 to 3 (docs/digits.md has the tables).
     """
@@ -121,7 +131,7 @@ def fading_guidance(images: int) -> float:
 
 LARGE_SIDE = 64
 """From here on a UViT is another size, and trains on more noise."""
-LARGE = partial(UViT, patch=4, channels=96, width=192, mixers="aaaa", heads=3)
+LARGE = partial(UViT, patch=4, channels=96, width=192, mixers="aaaaaa", heads=3)
 
 
 def multiple(side: int) -> int:
@@ -231,7 +241,7 @@ UVIT = Design(
     batch_size=64,
     ema=0.995,
     drawing=Drawing(),
-    guidance=fading_guidance,
+    adapted=guided,
 )
 
 DESIGNS: dict[str, Design] = {

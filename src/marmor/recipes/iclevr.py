@@ -10,6 +10,7 @@ from marmor.data import SHOWS, ImageSet, read_scenes
 from marmor.data.scenes import SIDE, SMALLEST_SIDE
 from marmor.diffusion import Denoiser
 from marmor.recipes.asking import ask_scenes
+from marmor.recipes.conditions import kinds_of
 from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.designs import DESIGNS, multiple
 from marmor.recipes.diffusing import DiffusionSettings, begin, check_settings, fit_model
@@ -80,7 +81,8 @@ def _probe(
     """Judges a few guided pictures of the averaged model; None where no judge knows the objects."""
     if judge is None:
         return None
-    drawing = DESIGNS[settings.network].drawing.within(PROBING_STEPS)
+    design = DESIGNS[settings.network]
+    drawing = design.drawing_after(0, kinds_of(data)).within(PROBING_STEPS)
     count = min(PROBED, len(data))
     shown = data.labels[SHOWS][[k * len(data) // count for k in range(count)]]
     requests = [row.nonzero().flatten().tolist() for row in shown]

@@ -82,7 +82,7 @@ def load_generator(spec: str) -> Generator:
     kinds, vocabulary = understood(model["conditions"])
     denoiser = design.build(shape, kinds)
     load_into(denoiser, weights, spec)
-    drawing = replace(design.drawing_after(images), **settings.get("drawing", {}))
+    drawing = replace(design.drawing_after(images, kinds), **settings.get("drawing", {}))
     sides = sides_of(denoiser)
     return DiffusionGenerator(denoiser.eval(), vocabulary, shape, drawing, spec, sides)
 
