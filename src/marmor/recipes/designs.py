@@ -110,7 +110,7 @@ class Design:
 
 
 SETS_GUIDANCE = 4.0
-"""With less, objects of a set are left out, however long a UViT was trained (docs/scenes.md)."""
+"""Between 3 and 4 as many objects of a set are found; 2.5 and 6 found fewer (docs/scenes.md)."""
 
 
 def guided(drawing: Drawing, images: int, kinds: Kinds) -> Drawing:

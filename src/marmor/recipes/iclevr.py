@@ -82,6 +82,7 @@ def _probe(
     if judge is None:
         return None
     design = DESIGNS[settings.network]
+    # Sets are drawn in the same way however many images of training there were.
     drawing = design.drawing_after(0, kinds_of(data)).within(PROBING_STEPS)
     count = min(PROBED, len(data))
     shown = data.labels[SHOWS][[k * len(data) // count for k in range(count)]]
