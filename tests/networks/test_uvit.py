@@ -36,20 +36,34 @@ def test_any_channels_and_sides_of_multiples_of_4(shape) -> None:
 def test_other_sides_are_refused() -> None:
     with pytest.raises(ValueError, match="multiples of 4"):
         network((3, 30, 28))
-    with pytest.raises(ValueError, match="multiples of 8"):
-        network((3, 28, 32), patch=4)
 
 
-def test_larger_patches_are_fewer_places() -> None:
-    x, t, conditions = inputs((3, 16, 24))
-    net = stirred(network((3, 16, 24), patch=4))
-    assert net.positions.shape == (2 * 3, 32)
-    assert net(x, t, conditions).shape == x.shape
+def test_finer_levels_stand_above_the_same_tokens() -> None:
+    shape = (3, 32, 16)
+    x, t, conditions = inputs(shape)
+    with pytest.raises(ValueError, match="multiples of 16"):
+        network((3, 24, 16), finer=(8, 12))
+    net = stirred(network(shape, finer=(8, 12), mixers="a"))
+    assert net.positions.shape == (2 * 1, 32)
+    assert net.half_maps.shape == (4, 2, 16)
+    before = net(x, t, conditions)
+    assert before.shape == x.shape
     # Each pixel of a patch is seen, and has an answer of its own.
     moved = x.clone()
     moved[:, :, 7, 11] += 1
-    assert (net(moved, t, conditions) - net(x, t, conditions))[:, :, 4:8, 8:12].abs().min() > 0
-    assert len(net(x, t, conditions)[0, 0, 4:8, 8:12].unique()) == 16
+    assert (net(moved, t, conditions) - before)[:, :, 6:8, 10:12].abs().min() > 0
+    assert len(before[0, 0, 6:8, 10:12].unique()) == 4
+    named = dict(net.named_parameters())
+    matrices = {id(matrix) for matrix in net.hidden_matrices()}
+    for level in range(2):
+        for name in ("encode.first", "down", "up", "decode.second"):
+            weight = named[f"finer.{level}.{name}.weight"]
+            assert id(weight) in matrices
+            kept = weight.detach().clone()
+            with torch.no_grad():
+                weight.copy_(kept.flip(0))
+                assert not torch.allclose(net(x, t, conditions), before, atol=1e-4), name
+                weight.copy_(kept)
 
 
 def test_it_starts_at_zero() -> None:

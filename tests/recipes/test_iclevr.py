@@ -13,11 +13,12 @@ from marmor.cli import main
 from marmor.data import SHOWS
 from marmor.data.scenes import OBJECTS
 from marmor.networks.object_judges import ObjectJudge
-from marmor.recipes import drawing, object_judging, scene_reporting, scene_scoring
+from marmor.recipes import drawing, iclevr, object_judging, scene_reporting, scene_scoring
 from marmor.recipes.asking import ask_any_scenes, ask_objects, ask_scenes, asked
+from marmor.recipes.designs import Drawing
 from marmor.recipes.diffusing import Diffusion
 from marmor.recipes.drawing import draw
-from marmor.recipes.models import load_generator
+from marmor.recipes.models import load_diffusion, load_generator
 from marmor.recipes.object_judging import LoadedObjectJudge
 from marmor.training import RunFolder
 
@@ -39,6 +40,23 @@ def test_milestones_are_judged(model: Path) -> None:
     probed = [line for line in history if "objects.found" in line]
     assert [history[-1]["step"], probed[-1]["step"]] == [6, 6]
     assert all(0 <= line["objects.exact"] <= line["objects.found"] <= 1 for line in probed)
+
+
+def test_milestones_are_drawn_as_the_finished_model_is(
+    tiny_scenes: Path, tiny_scene_judge: Path, model: Path, tmp_path: Path, monkeypatch
+) -> None:
+    seen: list[Drawing] = []
+
+    def spy(generator, asks, seed):
+        seen.append(generator.drawing)
+        return draw(generator, asks, seed)
+
+    monkeypatch.setattr(iclevr, "draw", spy)
+    words = ["--size", "16", "--steps", "1", "--batch", "4", "--judge", str(tiny_scene_judge)]
+    main(["train", "iclevr", "--data", str(tiny_scenes), "--run", str(tmp_path / "run"), *words])
+    finished = load_diffusion(str(model)).drawing
+    assert {(d.guidance, d.guided_from) for d in seen} == {(4.0, 0.0)}
+    assert (finished.guidance, finished.guided_from) == (4.0, 0.0)
 
 
 def test_an_interrupted_run_goes_on_to_the_weights_of_a_whole_one(

@@ -1,14 +1,16 @@
 """UViT: convolutions over patches, a transformer over the tokens below, made for small CPUs.
 
-The form is the U-ViT of simple diffusion (Hoogeboom et al. 2023): patches of pixels, a residual
-convolution block, a stride-2 convolution to tokens, transformer blocks with adaLN-zero (Peebles & Xie
-2023), and the way back with one skip. Two things are added for training in minutes: some blocks mix
-tokens with an MLP (Tolstikhin et al. 2021) in place of attention, and every class owns learned maps
-that scale and shift the tokens and the patches (``ClassMaps``).
+The form is the U-ViT of simple diffusion (Hoogeboom et al. 2023): patches of pixels, at each of one or more
+resolutions a residual convolution block and a stride-2 convolution, at the last one to tokens, transformer
+blocks with adaLN-zero (Peebles & Xie 2023), and the way back with one skip a resolution. Two things are
+added for training in minutes: some blocks mix tokens with an MLP (Tolstikhin et al. 2021) in place of
+attention, and every class owns learned maps that scale and shift the tokens and the places above them
+(``ClassMaps``).
 """
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -25,8 +27,13 @@ from marmor.networks.layers import (
     TimeFeatures,
     channel_norm,
     condition_vectors,
+    modulated,
     norm,
+    normalised,
 )
+
+PATCH = 2
+"""Side in pixels of a place of the first level."""
 
 
 class ResidualBlock(nn.Module):
@@ -65,11 +72,13 @@ class Attention(nn.Module):
             layer(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer, tokens in ((self.query, x), (self.key, seen), (self.value, seen))
         )
-        query = F.normalize(query, dim=-1) * self.log_temperature.exp().to(query.dtype)
-        logits = query @ F.normalize(key, dim=-1).mT
+        query = normalised(query) * self.log_temperature.exp().to(query.dtype)
+        logits = query @ normalised(key).mT
         if context is not None:
-            unsaid = F.pad(~context.said, (x.shape[1], 0))[:, None, None]
-            logits = logits.masked_fill(unsaid, -torch.inf)
+            unsaid = torch.zeros_like(context.said, dtype=logits.dtype).masked_fill(
+                ~context.said, -torch.inf
+            )
+            logits = logits + F.pad(unsaid, (x.shape[1], 0))[:, None, None]
         return self.out((logits.softmax(-1) @ value).transpose(1, 2).flatten(2))
 
 
@@ -99,19 +108,43 @@ class TransformerBlock(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor, context: Context | None = None) -> Tensor:
         parts = [part[:, None] for part in self.modulation.split(embedding)]
         scale, shift, gate, mlp_scale, mlp_shift, mlp_gate = parts
-        x = x + (1 + gate) * self.mixer(norm(x) * (1 + scale) + shift, context)
-        h = F.relu(self.widen(norm(x) * (1 + mlp_scale) + mlp_shift))
+        x = x + (1 + gate) * self.mixer(modulated(x, scale, shift), context)
+        h = F.relu(self.widen(modulated(x, mlp_scale, mlp_shift)))
         return x + (1 + mlp_gate) * self.narrow(h)
 
 
-class UViT(nn.Module):
-    """See the module's text.
+class Level(nn.Module):
+    """What happens at one resolution, on the way down and on the way back, around all that happens below.
 
     Args:
-        image_shape: (C, H, W) of the images; H and W multiples of twice ``patch``.
+        channels: of its places.
+        below: width of what has half the resolution.
+        embedding: width of what modulates it.
+    """
+
+    def __init__(self, channels: int, below: int, embedding: int) -> None:
+        super().__init__()
+        self.encode = ResidualBlock(channels, embedding)
+        self.down = MatrixConv(channels, below, stride=2)
+        self.up = Matrix(below, 8 * channels)
+        self.decode = ResidualBlock(channels, embedding)
+
+    def join(self, h: Tensor, skip: Tensor) -> Tensor:
+        """(B, H/2, W/2, below), back from below, scales and shifts (B, C, H, W), as kept → (B, H, W, C)."""
+        h = F.pixel_shuffle(self.up(norm(h)).permute(0, 3, 1, 2), 2)
+        h = h.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+        scale, shift = h.chunk(2, dim=-1)
+        return norm(skip.permute(0, 2, 3, 1)) * (1 + scale) + shift
+
+
+class UViT(Level):
+    """See the module's text. It is the last level above the tokens; ``finer`` has those above it.
+
+    Args:
+        image_shape: (C, H, W) of the images; H and W multiples of what a token covers.
         kinds: the conditions by name.
-        patch: side in pixels of what is one place for the convolutions; a token is four of them.
-        channels: width of the convolutions.
+        channels: width of the last level, of which four places make a token.
+        finer: widths of levels above it, each of twice the resolution of the next; the first comes first.
         width: width of the tokens.
         mixers: one letter a block, "m" for token mixing, "a" for attention.
         heads: attention heads.
@@ -124,21 +157,22 @@ class UViT(nn.Module):
         image_shape: Sequence[int],
         kinds: Kinds,
         *,
-        patch: int = 2,
         channels: int = 64,
+        finer: Sequence[int] = (),
         width: int = 128,
         mixers: str = "mama",
         heads: int = 2,
         depth: int = 0,
         attends: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(channels, width, width)
         pixels, height, image_width = image_shape
-        if height % (2 * patch) or image_width % (2 * patch):
-            raise ValueError(f"image sides must be multiples of {2 * patch}: {image_shape}")
-        self.patch = patch
-        patches = (height // patch, image_width // patch)
-        tokens = math.prod(patches) // 4
+        place = PATCH * 2 ** len(finer)
+        if height % (2 * place) or image_width % (2 * place):
+            raise ValueError(f"image sides must be multiples of {2 * place}: {image_shape}")
+        places = (height // place, image_width // place)
+        tokens = math.prod(places) // 4
+        widths = (*finer, channels)
 
         self.time = nn.Sequential(
             TimeFeatures(64), nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width)
@@ -149,22 +183,19 @@ class UViT(nn.Module):
             {name: ObjectTokens(size, width) for name, size in sets.items() if attends}
         )
         self.token_maps = ClassMaps(kinds, (tokens, width))
-        # Of the patches; named for patches of 2, as weights that ship are.
-        self.half_maps = ClassMaps(kinds, (*patches, channels))
+        # Of the last level's places; named as in weights that ship, where it is the only level.
+        self.half_maps = ClassMaps(kinds, (*places, channels))
         self.positions = nn.Parameter(torch.randn(tokens, width) * 0.02)
 
-        self.stem = MatrixConv(patch**2 * pixels, channels)
-        self.encode = ResidualBlock(channels, width)
-        self.down = MatrixConv(channels, width, stride=2)
+        self.stem = MatrixConv(PATCH**2 * pixels, widths[0])
+        self.finer = nn.ModuleList(Level(*pair, width) for pair in pairwise(widths))
         self.blocks = nn.ModuleList(
             TransformerBlock(
                 width, width, TokenMixing(tokens) if kind == "m" else Attention(width, heads)
             )
             for kind in mixers
         )
-        self.up = Matrix(width, 8 * channels)
-        self.decode = ResidualBlock(channels, width)
-        self.head = MatrixConv(channels, patch**2 * pixels, zero=True)
+        self.head = MatrixConv(widths[0], PATCH**2 * pixels, zero=True)
 
     def forward(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """x (B, C, H, W), t (B,) in [0, 1], encoded conditions by name → (B, C, H, W)."""
@@ -173,22 +204,29 @@ class UViT(nn.Module):
             embedding = embedding + label(conditions[name])
         embedding = F.relu(embedding)
 
-        h = F.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last)
-        skip = self.encode(self.stem(h), embedding)
-        tokens = self.down(skip)
-        height = tokens.shape[2]
-        tokens = self.token_maps(tokens.flatten(2).mT, conditions) + self.positions
+        h = F.pixel_unshuffle(x, PATCH).contiguous(memory_format=torch.channels_last)
+        h = self.stem(h)
+        levels = [*self.finer, self]
+        skips = []
+        for level in levels:
+            skips.append(level.encode(h, embedding))
+            h = level.down(skips[-1])
+
+        h = self._transformed(h.permute(0, 2, 3, 1), embedding, conditions)
+        for level, skip in zip(reversed(levels), reversed(skips), strict=True):
+            h = level.join(h, skip)
+            h = self.half_maps(h, conditions) if level is self else h
+            h = level.decode(h.permute(0, 3, 1, 2), embedding).permute(0, 2, 3, 1)
+        h = self.head(F.relu(norm(h)).permute(0, 3, 1, 2))
+        return F.pixel_shuffle(h, PATCH)
+
+    def _transformed(self, h: Tensor, embedding: Tensor, conditions: Conditions) -> Tensor:
+        """Tokens (B, H, W, width) through the blocks."""
+        tokens = self.token_maps(h.flatten(1, 2), conditions) + self.positions
         context = self._context(conditions)
         for block in self.blocks:
             tokens = block(tokens, embedding, context)
-
-        h = self.up(norm(tokens)).mT.unflatten(2, (height, -1))
-        h = F.pixel_shuffle(h, 2).contiguous(memory_format=torch.channels_last)
-        scale, shift = h.permute(0, 2, 3, 1).chunk(2, dim=-1)
-        h = norm(skip.permute(0, 2, 3, 1)) * (1 + scale) + shift
-        h = self.half_maps(h, conditions).permute(0, 3, 1, 2)
-        h = self.decode(h, embedding)
-        return F.pixel_shuffle(self.head(F.relu(channel_norm(h))), self.patch)
+        return tokens.unflatten(1, h.shape[1:3])
 
     def _context(self, conditions: Conditions) -> Context | None:
         """What the image's tokens attend to beside each other; None where no condition is a set."""
@@ -200,6 +238,6 @@ class UViT(nn.Module):
 
     def hidden_matrices(self) -> list[nn.Parameter]:
         """The weights between hidden layers, for Muon; embeddings, stem and head are not among them."""
-        rooms = [self.encode, self.down, *self.blocks, self.up, self.decode]
+        rooms = [self.encode, self.down, self.finer, self.blocks, self.up, self.decode]
         layers = [layer for room in rooms for layer in room.modules()]
         return [layer.weight for layer in layers if isinstance(layer, (Matrix, MatrixConv))]

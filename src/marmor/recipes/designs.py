@@ -131,7 +131,7 @@ def fading_guidance(images: int) -> float:
 
 LARGE_SIDE = 64
 """From here on a UViT is another size, and trains on more noise."""
-LARGE = partial(UViT, patch=4, channels=96, width=192, mixers="aaaaaa", heads=3)
+LARGE = partial(UViT, finer=(48,), channels=96, width=192, mixers="aaaaa", heads=3)
 
 
 def multiple(side: int) -> int:
