@@ -175,7 +175,7 @@ def norm(x: Tensor) -> Tensor:
 
 
 def modulated(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """``norm`` of x (B, N, width) · (1 + scale) + shift, (B, 1, width) each, in their precision."""
+    """``norm`` of x (…, width) · (1 + scale) + shift, in the precision of these two, which broadcast to x."""
     return norm(x).to(scale.dtype) * (1 + scale) + shift
 
 

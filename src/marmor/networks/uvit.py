@@ -75,10 +75,8 @@ class Attention(nn.Module):
         query = normalised(query) * self.log_temperature.exp().to(query.dtype)
         logits = query @ normalised(key).mT
         if context is not None:
-            unsaid = torch.zeros_like(context.said, dtype=logits.dtype).masked_fill(
-                ~context.said, -torch.inf
-            )
-            logits = logits + F.pad(unsaid, (x.shape[1], 0))[:, None, None]
+            silence = torch.where(context.said, 0.0, -torch.inf).to(logits.dtype)
+            logits = logits + F.pad(silence, (x.shape[1], 0))[:, None, None]
         return self.out((logits.softmax(-1) @ value).transpose(1, 2).flatten(2))
 
 
@@ -134,7 +132,7 @@ class Level(nn.Module):
         h = F.pixel_shuffle(self.up(norm(h)).permute(0, 3, 1, 2), 2)
         h = h.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
         scale, shift = h.chunk(2, dim=-1)
-        return norm(skip.permute(0, 2, 3, 1)) * (1 + scale) + shift
+        return modulated(skip.permute(0, 2, 3, 1), scale, shift)
 
 
 class UViT(Level):
