@@ -26,7 +26,6 @@ CASES = [
     (VelocityPrediction(), linear_betas(1000)),
     (FlowPrediction(), Flow()),
     (PreconditionedPrediction(), Flow()),
-    (PreconditionedPrediction(), Flow(2.0)),
     (PreconditionedPrediction(0.3), Cosine()),
 ]
 

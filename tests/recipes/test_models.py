@@ -9,10 +9,11 @@ import torch
 
 from marmor.base.conditions import ObjectSet
 from marmor.base.errors import UserError
-from marmor.data.scenes import OBJECTS
+from marmor.data.scenes import OBJECTS, SHOWS
 from marmor.diffusion import script_betas
 from marmor.networks.context_unet import ContextUnet
 from marmor.networks.judges import CourseJudge
+from marmor.recipes import iclevr
 from marmor.recipes.asking import ask_classes
 from marmor.recipes.designs import SETS_GUIDANCE, Drawing, fading_guidance, guided
 from marmor.recipes.drawing import draw
@@ -70,6 +71,8 @@ def test_shipped_weights_load() -> None:
         spec = f"pretrained:{name}"
         if config["recipe"] == JUDGE_RECIPE:
             assert load_object_judge(spec).objects == OBJECTS
+        elif config["recipe"] == iclevr.RECIPE:
+            assert load_generator(spec).vocabulary == {SHOWS: OBJECTS}
         else:
             load = load_judge if config["recipe"] == "judge" else load_generator
             assert load(spec).class_names == tuple("0123456789")

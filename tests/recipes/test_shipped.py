@@ -8,12 +8,12 @@ import pytest
 from marmor.cli import main
 from marmor.data import DOMAIN, SHOWS, read, read_scenes
 from marmor.metrics import object_answers
-from marmor.recipes.asking import ask_classes
+from marmor.recipes.asking import ask_any_scenes, ask_classes
 from marmor.recipes.drawing import as_images, draw
 from marmor.recipes.folders import WEIGHTS
 from marmor.recipes.generators import Generator
 from marmor.recipes.models import find_judges, load_generator
-from marmor.recipes.object_judging import needed_object_judge
+from marmor.recipes.object_judging import needed_object_judge, scores_of
 from marmor.recipes.scoring import accuracy, judge_images
 
 PLACES = ("mnist-m", "house-numbers")
@@ -34,6 +34,17 @@ def test_both_places_are_drawn_and_read_with_nothing_but_what_ships() -> None:
         assert read_right(model, domain, per_class=5) >= 0.9
 
 
+def objects_found(generator: Generator, count: int) -> float:
+    """The share of what random sets ask for that the shipped judge finds in pictures of them."""
+    images = as_images(draw(generator, ask_any_scenes(generator, count), seed=1), generator)
+    judge = needed_object_judge(None, generator.vocabulary[SHOWS])
+    return scores_of(judge, images).found.value
+
+
+def test_scenes_are_drawn_and_read_with_nothing_but_what_ships() -> None:
+    assert objects_found(load_generator("pretrained:scenes"), 24) >= 0.94
+
+
 def test_the_judge_of_scenes_reads_pictures_that_it_never_saw(tmp_path: Path) -> None:
     path = tmp_path / "scenes"
     main(["data", "make", "scenes", "--count", "60", "--seed", "7", "--out", str(path)])
@@ -46,7 +57,8 @@ def test_the_judge_of_scenes_reads_pictures_that_it_never_saw(tmp_path: Path) ->
 def test_weights_that_ship_are_small() -> None:
     sizes = {path.parent.name: path.stat().st_size for path in WEIGHTS.glob("*/*.safetensors")}
     assert sizes["scene-judge"] <= 3e6
-    assert sum(sizes.values()) < 18e6
+    assert sizes["two-domains"] + sizes["scenes"] < 14e6
+    assert sum(sizes.values()) < 19e6
 
 
 def test_the_judge_of_house_numbers_reads_those_that_it_never_saw() -> None:
@@ -79,3 +91,15 @@ def test_the_recipe_of_two_domains_gives_the_like_again(tmp_path: Path) -> None:
             for spec in (str(tmp_path / "run"), "pretrained:two-domains")
         )
         assert abs(again - shipped) <= 0.04, domain
+
+
+@pytest.mark.slow
+def test_the_recipe_of_scenes_gives_the_like_again(tmp_path: Path) -> None:
+    """In a third of the minutes."""
+    data, run = str(tmp_path / "scenes"), str(tmp_path / "run")
+    main(["data", "make", "scenes", "--count", "20000", "--out", data])
+    main(["train", "iclevr", "--data", data, "--minutes", "30", "--run", run])
+    again, shipped = (
+        objects_found(load_generator(spec), 96) for spec in (run, "pretrained:scenes")
+    )
+    assert again >= shipped - 0.08

@@ -38,24 +38,16 @@ class Schedule(ABC):
 
 
 class Flow(Schedule):
-    """The straight path alpha = 1 − u, sigma = u (Lipman et al. 2023; Liu et al. 2023).
-
-    u = shift · t / (1 + (shift − 1) t) (Esser et al. 2024, eq. 23): ``shift`` times as much noise to one
-    part of signal at every time. Neighbouring pixels of a larger image say the same, so it takes more noise
-    to hide what the image shows (Hoogeboom et al. 2023, section 3.1). 1 is u = t.
-    """
-
-    def __init__(self, shift: float = 1.0) -> None:
-        self.shift = shift
+    """The straight path alpha = 1 − t, sigma = t (Lipman et al. 2023; Liu et al. 2023)."""
 
     def signal(self, t: Tensor) -> Tensor:
-        return (1 - t) / (1 + (self.shift - 1) * t)
+        return 1 - t
 
     def noise(self, t: Tensor) -> Tensor:
-        return self.shift * t / (1 + (self.shift - 1) * t)
+        return t
 
     def time_at(self, ratio: Tensor) -> Tensor:
-        return 1 / (1 + self.shift / ratio)
+        return 1 / (1 + 1 / ratio)
 
 
 class Cosine(Schedule):

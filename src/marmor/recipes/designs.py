@@ -130,7 +130,7 @@ def fading_guidance(images: int) -> float:
 
 
 LARGE_SIDE = 64
-"""From here on a UViT is another size, and trains on more noise."""
+"""From here on a UViT is another size, and trains on noises that lie further apart."""
 LARGE = partial(UViT, finer=(48,), channels=96, width=192, mixers="aaaaa", heads=3)
 
 
@@ -146,9 +146,9 @@ def _uvit(
     depth: int = 0,
     attends: bool = True,
 ) -> Denoiser:
-    size, shift = (LARGE, 2) if _is_large(shape) else (UViT, 1)
+    size = LARGE if _is_large(shape) else UViT
     network = size(shape, kinds, depth=depth, attends=attends)
-    return Denoiser(network, Flow(shift), prediction or PreconditionedPrediction(), kinds)
+    return Denoiser(network, Flow(), prediction or PreconditionedPrediction(), kinds)
 
 
 def _uvit_times(shape: Shape) -> TimeSampling:

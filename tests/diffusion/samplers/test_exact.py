@@ -35,7 +35,7 @@ STOCHASTIC = [
     *(partial(solver, eta=0.7) for solver in (ddim, dpm_solver_2m)),
     *(partial(solver, churn=STIRRED) for solver in (euler, heun)),
 ]
-SCHEDULES = [Flow(), Flow(2.0), Cosine(), linear_betas(1000)]
+SCHEDULES = [Flow(), Cosine(), linear_betas(1000)]
 
 
 def gaussian(schedule: Schedule, std: float) -> Callable[[Tensor, Tensor], Estimate]:
