@@ -66,7 +66,7 @@ class Settings:
     models: tuple[Model, ...] = ("r3gan", "dcgan", "wgan", "wgan-gp", "diffusion")
     count: int = 2000
     size: int = 64
-    features: str | None = None
+    features: str = "efficientnet-lite0"
     faces: bool = False
     out: Path = Path("runs/benchmark-gans")
 
@@ -169,10 +169,13 @@ def compared(settings: Settings, made: Sequence[Made], folder: Path) -> dict[str
 
 
 def speed(made: Made, count: int) -> dict[str, float]:
-    """How long it was trained, and how fast it was trained and drawn from."""
-    last = RunFolder(made.run).history()[-1]
+    """How long it was trained, how often it went back, and how fast it was trained and drawn from."""
+    run = RunFolder(made.run)
+    last, checkpoint = run.history()[-1], run.checkpoints.load()
+    assert checkpoint is not None
     return {
         "minutes": last["seconds"] / 60,
+        "retreats": len(checkpoint.position["retreats"]),
         "train.images_per_second": last["images"] / last["seconds"],
         "sample.images_per_second": count / made.seconds,
     }
@@ -191,10 +194,10 @@ def how(settings: Settings) -> str:
     machine = environment()
     return (
         f"{settings.minutes:g} minutes of training each on {machine['processor']}, "
-        f"{machine['threads']} threads; {settings.count:,} samples of each against {settings.real}, by "
-        f"{settings.features or 'the default features'}; intervals stand in the folder of each seed. Trained "
+        f"{machine['threads']} threads, on {settings.data}; {settings.count:,} samples of each against "
+        f"{settings.real}, by {settings.features}; intervals stand in the folder of each seed. Trained "
         "images of a GAN are those that the generator draws for its own steps; Wasserstein critics see five "
-        "times as many."
+        "times as many. A run that was sent back got the minutes back that it lost."
     )
 
 

@@ -8,6 +8,7 @@ PEER = "dcgan"
 """Whose distance the others are told as a share of."""
 TITLES = {
     "minutes": "minutes",
+    "retreats": "sent back",
     "train.images_per_second": "trained, images/s",
     "sample.images_per_second": "drawn, images/s",
     "frechet": "Fréchet distance",
