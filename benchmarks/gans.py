@@ -29,6 +29,7 @@ from marmor.recipes.asking import ask_in_all
 from marmor.recipes.comparing import compare
 from marmor.recipes.drawing import draw_with_bar, write_images
 from marmor.recipes.evaluating import EvaluationSettings
+from marmor.recipes.features import PHOTOGRAPHS
 from marmor.recipes.gan_reporting import first_images
 from marmor.recipes.models import load_generator
 from marmor.recipes.tables import show_table
@@ -66,7 +67,7 @@ class Settings:
     models: tuple[Model, ...] = ("r3gan", "dcgan", "wgan", "wgan-gp", "diffusion")
     count: int = 2000
     size: int = 64
-    features: str = "efficientnet-lite0"
+    features: str = PHOTOGRAPHS
     faces: bool = False
     out: Path = Path("runs/benchmark-gans")
 
