@@ -7,6 +7,7 @@ from tyro.conf import Positional
 from marmor.base.progress import console
 from marmor.recipes import demo as demo_recipe
 from marmor.recipes import running
+from marmor.training import Budget
 
 
 def demo(minutes: float = 4.0, run: Path = Path("runs/demo")) -> None:
@@ -33,12 +34,26 @@ def list_(runs: Path = Path("runs")) -> None:
     running.list_everything(runs)
 
 
-def resume(run: Positional[Path]) -> None:
-    """Go on with an interrupted run to the end of its budget.
+def resume(
+    run: Positional[Path],
+    minutes: float | None = None,
+    steps: int | None = None,
+    images: int | None = None,
+    epochs: float | None = None,
+) -> None:
+    """Go on with an interrupted run to the end of its budget, or with any to the end of a longer one.
 
-    Example: marmor resume runs/first
+    Example: marmor resume runs/first --minutes 30
+
+    A longer budget counts what has been trained already. After a run's end its learning rate rises once
+    more, to what it would be at that point of the longer budget.
 
     Args:
         run: the run folder.
+        minutes: budget in minutes of training, from the first step on; one of minutes, steps, images, epochs.
+        steps: budget in optimizer steps.
+        images: budget in images seen.
+        epochs: budget in passes over the data.
     """
-    running.resume(run)
+    told = (steps, images, epochs, minutes)
+    running.resume(run, None if all(each is None for each in told) else Budget(*told))

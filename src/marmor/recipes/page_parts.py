@@ -67,11 +67,18 @@ def facts_of_machine(run: RunFolder) -> dict[str, str | int | float]:
 
 
 def training_command(run: RunFolder) -> str:
-    """The command that trains the run again."""
-    asked = run.config["settings"]["asked"]
+    """The commands that train the run again: one, and another for each longer budget it was given."""
+    settings = run.config["settings"]
+    asked = settings["asked"]
     # A size of None is a wish too: the images' own.
     given = asked | {"size": str(asked["size"])} if "size" in asked else asked
-    return shlex.join(["marmor", "train", run.recipe, *options(given)])
+    budgets = [each["budget"] for each in settings.get("budgets", [])]
+    if budgets:
+        budgets.append({unit: asked[unit] for unit in budgets[0]})
+    first, *longer = budgets or [{}]
+    commands = [["marmor", "train", run.recipe, *options(given | first)]]
+    commands += [["marmor", "resume", str(run.path), *options(each)] for each in longer]
+    return " && ".join(map(shlex.join, commands))
 
 
 def files_of(run: RunFolder, more: Sequence[tuple[str, str]] = ()) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 from rich.table import Table
 
-from marmor.base.errors import unknown_name
+from marmor.base.errors import UserError, unknown_name
 from marmor.base.files import write_json
 from marmor.base.progress import console
 from marmor.data import (
@@ -40,6 +40,7 @@ from marmor.recipes import (
 )
 from marmor.recipes.folders import PRETRAINED, pretrained
 from marmor.recipes.learned import check_whole
+from marmor.recipes.lengthening import lengthen
 from marmor.recipes.models import load_judge
 from marmor.recipes.scoring import (
     accuracy,
@@ -49,7 +50,7 @@ from marmor.recipes.scoring import (
     percent,
     real_features,
 )
-from marmor.training import RunFolder
+from marmor.training import Budget, RunFolder
 
 RESUME: dict[str, Callable[[RunFolder], object]] = {
     digits.RECIPE: digits.resume,
@@ -69,6 +70,16 @@ RESUME: dict[str, Callable[[RunFolder], object]] = {
     merging_runs.RECIPE: check_whole,
     bringing_in.RECIPE: check_whole,
 }
+ONE_BUDGET = (
+    digits.RECIPE,
+    domains.RECIPE,
+    faces.RECIPE,
+    gan_faces.RECIPE,
+    iclevr.RECIPE,
+    judge.RECIPE,
+    scene_judge.RECIPE,
+)
+"""Recipes whose runs are one training with one budget, so that it can be another."""
 COMMANDS = {
     adapt.RECIPE: "adapt",
     study.RECIPE: "study iclevr",
@@ -82,14 +93,21 @@ COMMANDS = {
 SHEET = 100
 
 
-def resume(path: Path) -> None:
-    """Goes on with the run at ``path``, whatever its recipe."""
+def resume(path: Path, budget: Budget | None = None) -> None:
+    """Goes on with the run at ``path``, whatever its recipe; to the end of ``budget`` where one is told."""
     run = RunFolder.open(path)
     if run.recipe == adapt.PART:
-        resume(adapt.whole_of(path))
+        resume(adapt.whole_of(path), budget)
         return
     if run.recipe not in RESUME:
         raise unknown_name("recipe", run.recipe, RESUME)
+    if budget is not None:
+        if run.recipe not in ONE_BUDGET:
+            raise UserError(
+                f"runs of the recipe {run.recipe!r} keep the budget that they began with; "
+                f"go on with it as it is: marmor resume {path}."
+            )
+        lengthen(run, budget)
     RESUME[run.recipe](run)
     console.print(f"the run is at the end of its budget: {path}")
 

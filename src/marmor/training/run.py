@@ -82,6 +82,13 @@ class RunFolder:
             )
         return config
 
+    def change_settings(self, settings: dict[str, Any]) -> None:
+        """Writes other settings, by the first of several processes, which the others wait for."""
+        siblings = processes()
+        if siblings.is_main_process:
+            write_json(self.path / "config.json", {**self.config, "settings": settings})
+        siblings.wait_for_everyone()
+
     @property
     def recipe(self) -> str:
         return self.config["recipe"]

@@ -1,0 +1,33 @@
+"""Another budget for a run that has begun: `marmor resume RUN --minutes 150`."""
+
+from marmor.base.errors import UserError
+from marmor.training import Budget, RunFolder
+
+
+def lengthen(run: RunFolder, budget: Budget) -> None:
+    """Gives a run another budget, of all it has trained and will train, instead of its own.
+
+    The learning rate then is what it would be at that share of the new budget, so after a run's end it rises
+    once more. The settings in config.json keep each earlier budget under ``"budgets"``, and up to which step
+    it held. Raises UserError where the recipe does not count in that unit, or as much has been trained.
+    """
+    settings = run.config["settings"]
+    asked = settings["asked"]
+    [unit] = [name for name, value in vars(budget).items() if value is not None]
+    units = [name for name in vars(budget) if name in asked]
+    if unit not in units:
+        raise UserError(
+            f"runs of the recipe {run.recipe!r} count their budget in {' or '.join(units)}, "
+            f"so --{unit} cannot be told."
+        )
+    history = run.history()
+    at = history[-1] if history else {"step": 0, "images": 0, "seconds": 0.0}
+    trained = at["step"], at["images"], at["seconds"]
+    if budget.progress(*trained, settings["data"]["count"]) >= 1:
+        raise UserError(
+            f"{run.path} has trained for {at['seconds'] / 60:.1f} minutes ({at['step']:,} steps, "
+            f"{at['images']:,} images) already; name a budget above that."
+        )
+    earlier = {"budget": {name: asked[name] for name in units}, "until_step": at["step"]}
+    asked.update({name: getattr(budget, name) for name in units})
+    run.change_settings({**settings, "budgets": [*settings.get("budgets", []), earlier]})
