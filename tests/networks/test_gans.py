@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from marmor.networks.dcgan import DcganCritic, DcganGenerator
-from marmor.networks.r3gan import R3Critic, R3Generator
+from marmor.networks.r3gan import R3Critic, R3Generator, Residual
 
 PAIRS = [(DcganGenerator, DcganCritic), (R3Generator, R3Critic)]
 
@@ -48,6 +48,43 @@ def test_a_critics_classes_begin_as_small_as_its_weights() -> None:
     label = DcganCritic((3, 32, 32), 50).label
     assert label is not None
     assert label.weight.std().item() == pytest.approx(0.02, rel=0.1)
+
+
+def test_the_blocks_of_r3gan_begin_as_the_identity() -> None:
+    torch.manual_seed(0)
+    for network in (R3Generator((3, 32, 32)), R3Critic((3, 32, 32))):
+        blocks = [m for m in network.modules() if isinstance(m, Residual)]
+        assert len(blocks) == 4
+        for block in blocks:
+            x = torch.randn(1, block.first.in_channels, 4, 4)
+            assert block(x).equal(x)
+            assert block.first.weight.std().item() * (9 * x.shape[1] * 4) ** 0.5 == pytest.approx(
+                (2 / 1.04) ** 0.5, rel=0.02
+            )
+
+
+def test_between_its_blocks_a_signal_keeps_its_size() -> None:
+    torch.manual_seed(0)
+    critic = R3Critic((3, 64, 64))
+    sizes = []
+    for layer in [critic.first, *critic.between, critic.pool]:
+        x = torch.randn(16, layer.in_channels, 8, 8)
+        sizes.append(layer(x).std().item())
+    assert sizes == pytest.approx([1.0] * len(sizes), abs=0.25)
+    scores = critic.score(torch.randn(1000, critic.score.in_features))
+    assert scores.std().item() == pytest.approx(1, abs=0.25)
+    # Interpolation and leaky ReLUs make it smaller, but nothing else does.
+    images = R3Generator((3, 64, 64))(torch.randn(16, R3Generator.latent))
+    assert 0.2 < images.std().item() < 1
+
+
+def test_a_critic_of_r3gan_computes_with_channels_last() -> None:
+    seen = []
+    critic = R3Critic((3, 16, 16))
+    critic.levels[0].register_forward_hook(lambda module, given, x: seen.append(x))
+    critic(torch.randn(2, 3, 16, 16))
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+    assert not seen[0].is_contiguous()
 
 
 @pytest.mark.parametrize("pair", PAIRS)

@@ -1,8 +1,9 @@
 """A small pair in the form of R3GAN (Huang et al. 2024): residual blocks without any normalisation.
 
-Both are stacks of residual blocks, whose last convolution starts at zero, with bilinear resampling between
-levels; the generator starts from a learned 4×4 picture that the latent vector scales. Made for CPUs: plain
-3×3 convolutions in place of grouped ones, which run slowly there.
+Both are stacks of residual blocks, which begin as the identity, with bilinear resampling between levels; the
+generator starts from a learned 4×4 picture that the latent vector scales. What lies between blocks keeps the
+size of a signal at first, and has no bias. Made for CPUs: plain 3×3 convolutions in place of grouped ones,
+which run slowly there.
 """
 
 from itertools import pairwise
@@ -19,14 +20,21 @@ WIDTHS = {4: 256, 8: 192, 16: 128, 32: 64, 64: 32, 128: 16}
 
 
 class Residual(nn.Module):
-    """Twice leaky ReLU and a 3×3 convolution, plus the input; the second convolution starts at zero."""
+    """Twice leaky ReLU and a 3×3 convolution, plus the input; the second convolution starts at zero.
 
-    def __init__(self, channels: int) -> None:
+    The first starts as small as Fixup asks for among ``blocks`` of them (Zhang et al. 2019): for two
+    convolutions a block, blocks^-1/2 of what keeps the size of a signal.
+    """
+
+    def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.kaiming_normal_(self.first.weight, a=0.2)
-        nn.init.zeros_(self.second.weight)
+        gain = nn.init.calculate_gain("leaky_relu", 0.2)
+        nn.init.normal_(self.first.weight, std=gain * (9 * channels * blocks) ** -0.5)
+        for zero in (self.first.bias, self.second.weight, self.second.bias):
+            assert zero is not None
+            nn.init.zeros_(zero)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(_active(self.first(_active(x))))
@@ -54,8 +62,8 @@ class R3Generator(nn.Module):
         inputs = self.latent * (2 if classes else 1)
         self.picture = nn.Parameter(torch.randn(widths[0], SMALLEST, SMALLEST))
         self.scales = nn.Linear(inputs, widths[0], bias=False)
-        nn.init.normal_(self.scales.weight, std=inputs**-0.5)
-        self.levels = nn.ModuleList(_blocks(width, blocks) for width in widths)
+        _keep_size(self.scales.weight)
+        self.levels = _levels(widths, blocks)
         self.between = nn.ModuleList(_mix(a, b) for a, b in pairwise(widths))
         self.last = _mix(widths[-1], image_shape[0])
 
@@ -82,15 +90,18 @@ class R3Critic(nn.Module):
         super().__init__()
         widths = _widths(image_shape)[::-1]
         self.first = _mix(image_shape[0], widths[0])
-        self.levels = nn.ModuleList(_blocks(width, blocks) for width in widths)
+        self.levels = _levels(widths, blocks)
         self.between = nn.ModuleList(_mix(a, b) for a, b in pairwise(widths))
         self.pool = nn.Conv2d(widths[-1], widths[-1], SMALLEST, groups=widths[-1], bias=False)
         self.score = nn.Linear(widths[-1], 1, bias=False)
+        for layer in (self.pool, self.score):
+            _keep_size(layer.weight)
         self.label = nn.Embedding(classes, widths[-1]) if classes else None
 
     def forward(self, images: Tensor, classes: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W), class indices (B,) → scores (B,), higher for real ones."""
-        x = self.levels[0](self.first(images))
+        x = self.first(images.contiguous(memory_format=torch.channels_last))
+        x = self.levels[0](x)
         for mix, level in zip(self.between, self.levels[1:], strict=True):
             x = level(mix(F.avg_pool2d(x, 2)))
         features = self.pool(_active(x)).flatten(1)
@@ -107,12 +118,23 @@ def _widths(image_shape: tuple[int, int, int]) -> list[int]:
     return [WIDTHS.get(side, WIDTHS[max(WIDTHS)]) for side in sides]
 
 
-def _blocks(width: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(Residual(width) for _ in range(count)))
+def _levels(widths: list[int], blocks: int) -> nn.ModuleList:
+    """So many residual blocks of each width."""
+    whole = blocks * len(widths)
+    return nn.ModuleList(
+        nn.Sequential(*(Residual(width, whole) for _ in range(blocks))) for width in widths
+    )
 
 
 def _mix(inputs: int, outputs: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 1)
+    mix = nn.Conv2d(inputs, outputs, 1, bias=False)
+    _keep_size(mix.weight)
+    return mix
+
+
+def _keep_size(weight: Tensor) -> None:
+    """N(0, 1 / inputs): outputs vary as much as the inputs."""
+    nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
 
 
 def _active(x: Tensor) -> Tensor:
