@@ -49,6 +49,7 @@ def test_everything_is_trained_drawn_compared_and_goes_on(
     rows = list(csv.DictReader((run / "table.csv").open()))
     assert [row["answer"] for row in rows] == [variation.answer for variation in FEW]
     assert [row["that is"] == "the first" for row in rows] == [True, False] * 3
+    assert {row["images trained"] for row in rows} == {"256"}
     figures = json.loads((run / "summary.json").read_text())
     assert figures["judge.network"] == "small"
     told = " ".join((run / "table.txt").read_text().split())
@@ -79,11 +80,11 @@ def test_differences_are_taken_draw_by_draw(monkeypatch) -> None:
         )
 
     found = {first: scores(0.2, 0.8), better: scores(0.31, 0.9), same: scores(0.3, 0.7)}
-    rows = [study._row(variation, found) for variation in found]
+    rows = [study._row(variation, found, 1) for variation in found]
     # Alone, +0.105 ± 0.064 would be better.
     assert [row[-1] for row in rows] == ["the first", "not told apart", "not told apart"]
     found[better] = scores(0.301, 0.901)
-    assert study._row(better, found)[-1] == "better"
+    assert study._row(better, found, 1)[-1] == "better"
     # Two comparisons: Student's t of one degree of freedom at 1 − 0.025/2.
     reach = 25.4517 * 0.005
     assert rows[1][-2] == f"+0.105 ({0.105 - reach:+.3f} to {0.105 + reach:+.3f})"

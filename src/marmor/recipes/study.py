@@ -32,6 +32,7 @@ RECIPE = "study-iclevr"
 COLUMNS = (
     "question",
     "answer",
+    "images trained",
     *(f"{name} {what}" for name in REQUESTS for what in ("found", "exact")),
     "found, against the first",
     "that is",
@@ -166,7 +167,7 @@ def _go_on(run: RunFolder, settings: StudySettings, judge: LoadedObjectJudge) ->
         else:
             iclevr.train(part)
     found = {v: _kept_or_scored(run, settings, judge, v) for v in VARIATIONS}
-    rows = [_row(variation, found) for variation in VARIATIONS]
+    rows = [_row(variation, found, _trained(run, variation)) for variation in VARIATIONS]
     show_table(COLUMNS, rows, run.path, _caption(judge))
     figures = {v.file.removesuffix(".json"): asdict(scores) for v, scores in found.items()}
     write_json(run.path / "summary.json", figures | judge.facts())
@@ -202,10 +203,15 @@ def _generator(path: Path, variation: Variation) -> DiffusionGenerator:
     return generator.wished(variation.wishes)
 
 
-def _row(variation: Variation, found: dict[Variation, Scores]) -> list[str]:
+def _trained(run: RunFolder, variation: Variation) -> int:
+    """Images that its network was trained on: as many minutes are not as many images."""
+    return RunFolder(run.path / "parts" / variation.network).history()[-1]["images"]
+
+
+def _row(variation: Variation, found: dict[Variation, Scores], images: int) -> list[str]:
     first = next(other for other in VARIATIONS if other.question == variation.question)
     scores = found[variation]
-    cells = [
+    cells = [f"{images:,}"] + [
         _interval(mean(values))
         for name in REQUESTS
         for values in (scores.found[name], scores.exact[name])
