@@ -30,9 +30,10 @@ from marmor.base.pixels import to_unit
 from marmor.data.scenes import EVERY_OBJECT, make_scenes
 from marmor.language import clip_tokenizer
 from marmor.personalization import Concepts, add_placeholder, first_vectors, projection_names
-from marmor.recipes import custom_diffusion, lora, textual_inversion
+from marmor.recipes import custom_diffusion, lora, textual_inversion, tiny_text_to_image
 from marmor.recipes.concepts import SENTENCES, ConceptMethod, ConceptWishes
 from marmor.recipes.drawing import picture
+from marmor.recipes.folders import hub_folder
 from marmor.recipes.personalized import export
 from marmor.recipes.text_to_image import image_side, load_pipeline, training_scheduler
 from marmor.recipes.tiny_parts import (
@@ -119,7 +120,8 @@ def wishes(kind: type[ConceptWishes], pipeline: Path, folder: Path, batch: int) 
 
 def sizes(pipeline: Path, folder: Path) -> dict[str, float | int]:
     """Bytes of what each way saves after a step, beside the whole pipeline."""
-    found: dict[str, float | int] = {"bytes.pipeline": _bytes(pipeline)}
+    whole = _bytes(hub_folder(pipeline, tiny_text_to_image.RECIPE))
+    found: dict[str, float | int] = {"bytes.pipeline": whole}
     for recipe, kind, files in (
         (textual_inversion, textual_inversion.InversionSettings, ["embeddings"]),
         (

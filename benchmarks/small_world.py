@@ -59,7 +59,9 @@ REGIONAL = {
     JOINT: "joint, regional",
     MERGED: "merged, regional",
 }
-METHODS = (INVERSION, OTHER_START, RANDOM_START, SINGLE, JOINT, MERGED, *REGIONAL.values())
+ALONE_TOO = (INVERSION, OTHER_START, RANDOM_START, SINGLE, JOINT, MERGED)
+"""Methods that are asked for one concept as well as for two."""
+METHODS = (*ALONE_TOO, *REGIONAL.values())
 COLUMNS = (
     "method",
     "one: found",
@@ -98,7 +100,7 @@ class Settings:
         vectors: of each word.
         rate: of Custom Diffusion's weights.
         prior_count: pictures that Custom Diffusion draws of each concept's kind.
-        count: pictures of each prompt; 5 at least.
+        count: pictures of each prompt, of which a concept has two, and a pair one for each order; 5 at least.
         calls: of the solver, for each picture.
         guidance: scale of the pictures.
         seed: of training and drawing.
@@ -115,7 +117,7 @@ class Settings:
     vectors: int = 1
     rate: float = 8e-5
     prior_count: int = 200
-    count: int = 25
+    count: int = 50
     calls: int = 20
     guidance: float = 4.0
     seed: int = 0
@@ -185,6 +187,7 @@ def main(settings: Settings) -> None:
     minutes |= {REGIONAL[name]: minutes[name] for name in REGIONAL}
     worth = check_judge(settings, [concept for pair in concepts for concept in pair])
     tell(settings.out, found, minutes, worth)
+    tell_concepts(settings.out, [concept for pair in concepts for concept in pair], found)
 
 
 def read_pairs(texts: Sequence[str]) -> list[tuple[Concept, Concept]]:
@@ -256,6 +259,7 @@ def _training(
         settings.vectors,
         "--seed",
         settings.seed,
+        "--no-mirror",  # in this world light comes from one side
     ]
     if how == "custom-diffusion":
         words += ["--rate", settings.rate, "--prior-count", settings.prior_count]
@@ -317,13 +321,14 @@ def alone(concept: Concept) -> dict[str, object]:
 
 
 def together(pair: Sequence[Concept]) -> dict[str, object]:
-    """The entry of two concepts."""
+    """The entry of two concepts, in both orders."""
+    orders = (tuple(pair), tuple(pair)[::-1])
     return {
         "+".join(concept.file for concept in pair): {
             "src_image": [concept.photos for concept in pair],
             "token_name": [concept.word for concept in pair],
-            "prompt": [TOGETHER.format(*(concept.word for concept in pair))],
-            "prompt_4_clip_eval": [TOGETHER.format(*(concept.said for concept in pair))],
+            "prompt": [TOGETHER.format(*(c.word for c in order)) for order in orders],
+            "prompt_4_clip_eval": [TOGETHER.format(*(c.said for c in order)) for order in orders],
             "objects": [concept.name for concept in pair],
         }
     }
@@ -418,6 +423,24 @@ def tell(
     write_json(out / "results.json", {"methods": results, "differences": apart, **told})
     write(page(rows, known, worth), out / "report.html")
     print(f"written: {out / 'table.txt'}, {out / 'results.json'}, {out / 'report.html'}")
+
+
+def tell_concepts(out: Path, concepts: Sequence[Concept], found: dict[str, list[Seen]]) -> None:
+    """How often each concept alone is found: whole new shapes are harder than new combinations."""
+    rows = [
+        [
+            concept.name,
+            "new shape" if concept.name in NEW else "new combination",
+            *(_found_of(concept, found[method]) for method in ALONE_TOO),
+        ]
+        for concept in concepts
+    ]
+    show_table(("concept", "which is a", *ALONE_TOO), rows, out / "concepts")
+
+
+def _found_of(concept: Concept, pictures: Sequence[Seen]) -> str:
+    own = [each.present for each in pictures if each.prompt.startswith(f"{concept.file}/")]
+    return percent(share(sum(own), len(own)))
 
 
 def page(rows: Sequence[Sequence[str]], known: Known, worth: dict[str, Share]) -> Report:

@@ -37,6 +37,26 @@ def test_sentences_name_the_objects_of_their_pictures_and_no_others() -> None:
     assert {len(scene) for scene in lists.pictures.values()} == {1, 2, 3}
 
 
+def test_objects_are_called_by_shape_or_colour_alone_where_that_is_asked() -> None:
+    lists, captions = draw_captioned(100, seed=0, partly=1.0)
+    by_colour = by_shape = 0
+    for name, scene in lists.pictures.items():
+        colours, shapes = zip(*(EVERY_OBJECT[k].split() for k in scene), strict=True)
+        for sentence in captions[name]:
+            words = sentence.strip(".").replace(",", "").split()
+            said = [word for word in words if word in {*colours, *shapes}]
+            assert len(said) == len(scene)
+            assert not named(sentence)
+            by_colour += sum(word in colours for word in said)
+            by_shape += sum(word in shapes for word in said)
+    assert 0.4 < by_colour / (by_colour + by_shape) < 0.6
+    # One in five of the objects: most sentences about one object still name it.
+    lists, captions = draw_captioned(300, seed=0, partly=0.2)
+    alone = [n for n, scene in lists.pictures.items() if len(scene) == 1]
+    whole = [bool(named(sentence)) for n in alone for sentence in captions[n]]
+    assert 0.75 < sum(whole) / len(whole) < 0.85
+
+
 def test_what_is_kept_out_is_never_shown_and_the_rest_is() -> None:
     lists, _ = draw_captioned(300, seed=1)
     shown = {EVERY_OBJECT[k] for scene in lists.pictures.values() for k in scene}

@@ -51,10 +51,17 @@ def captioned(
 
 
 def captioned_scenes(
-    count: int, seed: int, side: int, watch: Callable[[float], None] = lambda share: None
+    count: int,
+    seed: int,
+    side: int,
+    watch: Callable[[float], None] = lambda share: None,
+    partly: float = 0.0,
 ) -> Captioned:
-    """Scenes rendered on the spot; UserError for fewer than one, and where they would be too small."""
-    lists, captions = draw_captioned(count, seed)
+    """Scenes rendered on the spot; UserError for fewer than one, and where they would be too small.
+
+    ``partly``: of the objects in sentences, how many are called by their shape or their colour alone.
+    """
+    lists, captions = draw_captioned(count, seed, partly)
     scenes = list(lists.pictures.values())
     pictures = make_scenes(scenes, seed, side, watch=watch)
     images = ImageSet(pictures, names=tuple(lists.pictures))

@@ -49,14 +49,17 @@ def first_vectors(tokenizer: Any, encoder: Any, word: str, vectors: int) -> Tens
     return found.expand(vectors, -1).clone()
 
 
-def random_vectors(encoder: Any, vectors: int, generator: torch.Generator) -> Tensor:
+def random_vectors(
+    tokenizer: Any, encoder: Any, beside: str, vectors: int, generator: torch.Generator
+) -> Tensor:
     """Where training starts that knows nothing: every direction as likely, (vectors, D), on the CPU.
 
-    Each is as long as the rows of the encoder's table are in the mean, so that it is read like a word.
+    Each is as long as the words of the sentence ``beside`` are in the mean, so that it is read like a word.
+    The whole table would not tell: a small encoder was never taught many of its rows.
     """
     table = encoder.get_input_embeddings().weight.detach().cpu()
     drawn = torch.randn((vectors, table.shape[1]), generator=generator)
-    return F.normalize(drawn, dim=1) * table.norm(dim=1).mean()
+    return F.normalize(drawn, dim=1) * table[_ids(tokenizer, beside)].norm(dim=1).mean()
 
 
 def add_placeholder(tokenizer: Any, encoder: Any, name: str, vectors: Tensor) -> Placeholder:

@@ -75,15 +75,17 @@ class Pictures(NamedTuple):
     held_out: HeldOut | None
 
 
-def load_pictures(wishes: CaptionWishes, seed: int) -> Pictures:
+def load_pictures(wishes: CaptionWishes, seed: int, partly: float = 0.0) -> Pictures:
     """Reads or renders; which classes are held out follows from the seed where only their number is given.
 
+    ``partly``: of the objects in sentences about scenes rendered here, how many are called by their shape or
+    their colour alone.
     Raises UserError for images without classes or captions, classes that are not there, sides that cannot be
     cut into patches, and whatever the readers refuse.
     """
     if wishes.data == SCENES:
         _without_classes(wishes, "scenes have captions")
-        pictures = _rendered(wishes, seed)
+        pictures = _rendered(wishes, seed, partly)
     elif has_captions(Path(wishes.data)):
         _without_classes(wishes, f"{wishes.data} has captions")
         pictures = Pictures(read_captioned(Path(wishes.data), wishes.size), None)
@@ -121,10 +123,10 @@ def facts_of_captioned(data: Captioned) -> dict[str, Any]:
     return {**facts, "fingerprint": f"{facts['fingerprint']}-{derive(0, repr(said)):016x}"}
 
 
-def _rendered(wishes: CaptionWishes, seed: int) -> Pictures:
+def _rendered(wishes: CaptionWishes, seed: int, partly: float) -> Pictures:
     side = SIDE if wishes.size is None else wishes.size
     with progress_bar("rendering") as bar:
-        seen = captioned_scenes(wishes.count, seed, side, bar)
+        seen = captioned_scenes(wishes.count, seed, side, bar, partly)
     places = torch.tensor([OBJECTS.index(name) for name in UNSEEN]).repeat_interleave(EACH)
     alone = [[EVERY_OBJECT.index(OBJECTS[place])] for place in places.tolist()]
     images = ImageSet(make_scenes(alone, derive(seed, "held out"), side))

@@ -86,7 +86,7 @@ class ConceptWishes:
         seed: everything random follows from it.
         batch: photos a step.
         precision: auto is bf16 where the processor has it.
-        start: word, or random: seeded vectors as long as words are in the mean, which say nothing.
+        start: word, or random: seeded vectors as long as common words, which say nothing.
         templates: what photos are called in training: openai, simple, plain, or a text file with {} on each
             line; eight neutral sentences when left out.
         mirror: whether half of the views of photos are mirrored; not for things with writing on them.
@@ -257,12 +257,13 @@ def prepare(wishes: ConceptWishes, phrases: bool = False) -> Lesson:
 
 def _starts(wishes: ConceptWishes, pipeline: Any, new: Sequence[str]) -> dict[str, Tensor]:
     """Where the vectors (V, D) of each new word start; a random start is the same beside any others."""
-    count, encoder = wishes.vectors, pipeline.text_encoder
+    count, parts = wishes.vectors, (pipeline.tokenizer, pipeline.text_encoder)
     if wishes.start == "random":
+        beside = fill(wishes.sentences[0], START)
         streams = {name: torch_stream(wishes.seed, "start", name) for name in new}
-        return {name: random_vectors(encoder, count, stream) for name, stream in streams.items()}
+        return {n: random_vectors(*parts, beside, count, stream) for n, stream in streams.items()}
     words = dict(zip(wishes.concepts, wishes.words, strict=True))
-    return {name: first_vectors(pipeline.tokenizer, encoder, words[name], count) for name in new}
+    return {name: first_vectors(*parts, words[name], count) for name in new}
 
 
 def tokens_of(tokenizer: Any, sentences: list[str], words: list[Placeholder]) -> Tensor:

@@ -43,22 +43,35 @@ CAPTIONS = 8
 """Sentences drawn for a picture."""
 
 
-def caption(names: list[str], stream: torch.Generator) -> str:
-    """A sentence that names one to three objects, in any order and one of several wordings."""
+def caption(names: list[str], stream: torch.Generator, partly: float = 0.0) -> str:
+    """A sentence that names one to three objects, in any order and one of several wordings.
+
+    ``partly``: of the objects, how many are called by their shape or their colour alone.
+    """
 
     def drawn(choices: tuple[str, ...]) -> str:
         return choices[int(torch.randint(len(choices), (1,), generator=stream))]
 
     article, wording = drawn(ARTICLES), drawn(WORDINGS)
     order = torch.randperm(len(names), generator=stream).tolist()
-    things = [f"{article} {names[k]}" for k in order]
+    things = [f"{article} {_called(names[k], stream, partly)}" for k in order]
     joined = ("{}",) if len(things) == 1 else PAIRS if len(things) == 2 else TRIPLES
     listed = drawn(joined).format(*things)
     said = wording.replace("NUMBER", NUMBERS[len(things) - 1]).format(listed)
     return said + drawn(("", "."))
 
 
-def draw_captioned(count: int, seed: int) -> tuple[SceneLists, dict[str, list[str]]]:
+def _called(name: str, stream: torch.Generator, partly: float) -> str:
+    share = float(torch.rand((), generator=stream)) if partly else 1.0
+    colour, shape = name.split()
+    if share < partly / 2:
+        return shape
+    return f"{colour} object" if share < partly else name
+
+
+def draw_captioned(
+    count: int, seed: int, partly: float = 0.0
+) -> tuple[SceneLists, dict[str, list[str]]]:
     """Scenes of one to three objects of SEEN, each number as likely, and CAPTIONS sentences each.
 
     Scene k is drawn from (seed, k): it does not depend on how many there are. The objects listed are those
@@ -74,7 +87,7 @@ def draw_captioned(count: int, seed: int) -> tuple[SceneLists, dict[str, list[st
         chosen = [SEEN[k] for k in torch.randperm(len(SEEN), generator=stream)[:size].tolist()]
         name = f"{number:06d}.png"
         pictures[name] = [EVERY_OBJECT.index(each) for each in chosen]
-        captions[name] = [caption(chosen, stream) for _ in range(CAPTIONS)]
+        captions[name] = [caption(chosen, stream, partly) for _ in range(CAPTIONS)]
     return SceneLists(EVERY_OBJECT, pictures, {}), captions
 
 
