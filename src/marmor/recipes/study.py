@@ -64,10 +64,10 @@ VARIATIONS = (
     *(Variation("prediction", name, f"uvit-{name}") for name in ("velocity", "image", "noise")),
     Variation("average of weights", "with"),
     Variation("average of weights", "without", averaged=False),
-    Variation("guidance", "3", wishes=Wishes(guidance=3.0)),
+    Variation("guidance", "4", wishes=Wishes(guidance=4.0)),
     *(
         Variation("guidance", str(scale), wishes=Wishes(guidance=float(scale)))
-        for scale in (0, 1, 2, 4, 5, 6)
+        for scale in (0, 1, 2, 3, 5, 6)
     ),
     Variation("steps", "12", wishes=Wishes(steps=12)),
     *(Variation("steps", str(count), wishes=Wishes(steps=count)) for count in (10, 25, 50, 100)),
