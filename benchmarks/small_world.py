@@ -7,7 +7,8 @@ pipeline was never trained on, known by five rendered photos. Every method learn
 prompts of one and of both are drawn and judged. Three starts of textual inversion: a word that is near, one
 that says nothing, and random vectors. Everything is done by marmor's own commands, which stand in
 commands.json; what is finished is kept, and the same command goes on. Writes table.txt, table.csv,
-results.json, report.html and the reports of `marmor personalize score`.
+results.json, report.html, the folder concepts, which tells them apart, and the reports of
+`marmor personalize score`.
 """
 
 import csv
@@ -185,9 +186,9 @@ def main(settings: Settings) -> None:
         for picture, method in draw_and_judge(kept, settings, pair, runs):
             found.setdefault(method, []).append(picture)
     minutes |= {REGIONAL[name]: minutes[name] for name in REGIONAL}
-    worth = check_judge(settings, [concept for pair in concepts for concept in pair])
-    tell(settings.out, found, minutes, worth)
-    tell_concepts(settings.out, [concept for pair in concepts for concept in pair], found)
+    each = [concept for pair in concepts for concept in pair]
+    tell(settings.out, found, minutes, check_judge(settings, each))
+    tell_concepts(settings.out, each, found)
 
 
 def read_pairs(texts: Sequence[str]) -> list[tuple[Concept, Concept]]:
@@ -439,8 +440,8 @@ def tell_concepts(out: Path, concepts: Sequence[Concept], found: dict[str, list[
 
 
 def _found_of(concept: Concept, pictures: Sequence[Seen]) -> str:
-    own = [each.present for each in pictures if each.prompt.startswith(f"{concept.file}/")]
-    return percent(share(sum(own), len(own)))
+    own = [each for each in pictures if each.prompt.startswith(f"{concept.file}/")]
+    return _cell(figures(own), "present")
 
 
 def page(rows: Sequence[Sequence[str]], known: Known, worth: dict[str, Share]) -> Report:

@@ -70,3 +70,13 @@ def test_only_budgets_that_a_recipe_has_are_taken(
     write_json(tmp_path / "config.json", {**config, "recipe": "study-iclevr"})
     said = fails(lambda: main(["resume", str(tmp_path), "--minutes", "99"]))
     assert "'study-iclevr' keep the budget that they began with" in said
+
+
+def test_a_run_that_cannot_be_gone_on_with_keeps_its_budget(
+    ended: RunFolder, data: Path, tmp_path: Path, fails: Fails
+) -> None:
+    config = ended.config
+    moved = data.rename(tmp_path / "moved.npz")
+    fails(lambda: main(["resume", str(ended.path), "--steps", "80"]))
+    moved.rename(data)
+    assert ended.config == config

@@ -55,5 +55,7 @@ def resume(
         images: budget in images seen.
         epochs: budget in passes over the data.
     """
-    told = (steps, images, epochs, minutes)
-    running.resume(run, None if all(each is None for each in told) else Budget(*told))
+    budget = None
+    if not steps is images is epochs is minutes is None:
+        budget = Budget(steps=steps, images=images, epochs=epochs, minutes=minutes)
+    running.resume(run, budget)

@@ -134,7 +134,7 @@ def _mix(inputs: int, outputs: int) -> nn.Conv2d:
 
 def _keep_size(weight: Tensor) -> None:
     """N(0, 1 / inputs): outputs vary as much as the inputs."""
-    nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
+    nn.init.kaiming_normal_(weight, nonlinearity="linear")
 
 
 def _active(x: Tensor) -> Tensor:

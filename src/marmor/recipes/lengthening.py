@@ -1,15 +1,20 @@
 """Another budget for a run that has begun: `marmor resume RUN --minutes 150`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from marmor.base.errors import UserError
 from marmor.training import Budget, RunFolder
 
 
-def lengthen(run: RunFolder, budget: Budget) -> None:
+@contextmanager
+def lengthened(run: RunFolder, budget: Budget) -> Iterator[None]:
     """Gives a run another budget, of all it has trained and will train, instead of its own.
 
     The learning rate then is what it would be at that share of the new budget, so after a run's end it rises
     once more. The settings in config.json keep each earlier budget under ``"budgets"``, and up to which step
-    it held. Raises UserError where the recipe does not count in that unit, or as much has been trained.
+    it held. Where the run then cannot be gone on with, its settings are put back. Raises UserError where the
+    recipe does not count in that unit, or as much has been trained.
     """
     settings = run.config["settings"]
     asked = settings["asked"]
@@ -29,5 +34,14 @@ def lengthen(run: RunFolder, budget: Budget) -> None:
             f"{at['images']:,} images) already; name a budget above that."
         )
     earlier = {"budget": {name: asked[name] for name in units}, "until_step": at["step"]}
-    asked.update({name: getattr(budget, name) for name in units})
-    run.change_settings({**settings, "budgets": [*settings.get("budgets", []), earlier]})
+    longer = {
+        "asked": {**asked, **{name: getattr(budget, name) for name in units}},
+        "budgets": [*settings.get("budgets", []), earlier],
+    }
+    run.change_settings({**settings, **longer})
+    try:
+        yield
+    except UserError:
+        if run.history() == history:  # nothing was trained
+            run.change_settings(settings)
+        raise

@@ -1,6 +1,7 @@
 """What the commands about runs and data do: resume, list, show data, score."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from marmor.recipes import (
 )
 from marmor.recipes.folders import PRETRAINED, pretrained
 from marmor.recipes.learned import check_whole
-from marmor.recipes.lengthening import lengthen
+from marmor.recipes.lengthening import lengthened
 from marmor.recipes.models import load_judge
 from marmor.recipes.scoring import (
     accuracy,
@@ -101,14 +102,13 @@ def resume(path: Path, budget: Budget | None = None) -> None:
         return
     if run.recipe not in RESUME:
         raise unknown_name("recipe", run.recipe, RESUME)
-    if budget is not None:
-        if run.recipe not in ONE_BUDGET:
-            raise UserError(
-                f"runs of the recipe {run.recipe!r} keep the budget that they began with; "
-                f"go on with it as it is: marmor resume {path}."
-            )
-        lengthen(run, budget)
-    RESUME[run.recipe](run)
+    if budget is not None and run.recipe not in ONE_BUDGET:
+        raise UserError(
+            f"runs of the recipe {run.recipe!r} keep the budget that they began with; "
+            f"go on with it as it is: marmor resume {path}."
+        )
+    with nullcontext() if budget is None else lengthened(run, budget):
+        RESUME[run.recipe](run)
     console.print(f"the run is at the end of its budget: {path}")
 
 

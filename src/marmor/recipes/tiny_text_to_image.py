@@ -182,7 +182,7 @@ def train(settings: TinyTextToImageSettings, sizes: PipelineSizes = SIZES) -> Ru
     require_diffusers()
     if settings.clip is not None:
         settings = replace(settings, clip=hub_folder(settings.clip, tiny_clip.RECIPE))
-    data = load_pictures(settings, settings.seed, PARTLY).seen
+    data = _pictures(settings)
     words = _words(settings, sizes, data)
     config = {
         "asked": plain(settings),
@@ -212,7 +212,7 @@ def resume(run: RunFolder) -> None:
     }
     sizes = PipelineSizes(**model)
     require_diffusers()
-    data = load_pictures(settings, settings.seed, PARTLY).seen
+    data = _pictures(settings)
     check_same(run, facts_of_captioned(data)["fingerprint"])
     _go_on(run, settings, sizes, data, _words(settings, sizes, data))
 
@@ -223,6 +223,10 @@ def tokens_of(tokenizer: Any, sentences: tuple[str, ...]) -> tuple[Tensor, Tenso
         "input_ids"
     ]
     return found[:-1], found[-1]
+
+
+def _pictures(settings: TinyTextToImageSettings) -> Captioned:
+    return load_pictures(settings, settings.seed, PARTLY).seen
 
 
 def _words(settings: TinyTextToImageSettings, sizes: PipelineSizes, data: Captioned) -> Words:
