@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 import tyro
 from torch import nn
+from torch.optim import Adam
 from torch.utils.data import DataLoader, TensorDataset
 
 from marmor.base.files import write_json
@@ -102,11 +103,11 @@ class PlainLoop:
 
     def run(self, steps: int, precision: Precision) -> float:
         """Seconds of ``steps`` steps."""
-        pair = players()
+        pair = players().to(memory_format=torch.contiguous_format)
         generator, critic = pair.generator, pair.critic
         judge = nn.BCEWithLogitsLoss()
         of_critic, of_generator = (
-            DESIGN.optimizer(each.parameters()) for each in (critic, generator)
+            Adam(each.parameters(), lr=2e-4, betas=(0.5, 0.999)) for each in (critic, generator)
         )
         real, fake = torch.ones(BATCH), torch.zeros(BATCH)
         batches = iter(self.loader)

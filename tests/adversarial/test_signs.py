@@ -47,9 +47,11 @@ def test_a_critic_has_won_when_it_did_at_two_milestones_on_end() -> None:
 def test_a_generator_that_loses_its_diversity_has_collapsed() -> None:
     same = replace(HEALTHY, diversity=0.2)
     assert "collapsed: its images differ 20 %" in str(verdict(same, HEALTHY))
-    # What never was diverse has not collapsed, until it is late.
+    # What never was diverse has not collapsed, until it is late and becomes no better.
     assert verdict(same, same) is None
     assert "collapsed" in str(verdict(same, same, late=True))
+    assert verdict(same, replace(same, diversity=0.1), late=True) is None
+    assert verdict(same, late=True) is None
     # Noise is more diverse than images; coming down to them is no collapse.
     assert verdict(replace(HEALTHY, diversity=0.5), replace(HEALTHY, diversity=3.0)) is None
 

@@ -48,7 +48,8 @@ class Referee:
     A loss explodes: it is ``EXPLODED`` times as large as at the milestones before. The critic has won: at two
     milestones on end it tells everything apart and pays next to nothing, of ``idle`` that it would pay if it
     knew nothing; None for objectives whose critic cannot win. The generator has collapsed: images from fixed
-    latents are much more alike than they were, or, in the second half, than real images are.
+    latents are much more alike than they were, or, in the second half, than real images are without becoming
+    less so.
     """
 
     idle: float | None
@@ -94,8 +95,11 @@ def _exploded(whose: str, loss: float, before: Sequence[float]) -> str | None:
 
 
 def _collapsed(now: Signs, before: Sequence[Signs], late: bool) -> str | None:
-    reached = min(1.0, max((each.diversity for each in before), default=0.0))
-    least = max((1 - MOST_LOST) * reached, LEAST_DIVERSITY if late else 0.0)
+    if not before:
+        return None
+    reached = min(1.0, max(each.diversity for each in before))
+    stuck = late and now.diversity <= before[-1].diversity
+    least = max((1 - MOST_LOST) * reached, LEAST_DIVERSITY if stuck else 0.0)
     if now.diversity >= least:
         return None
     share = f"{100 * now.diversity:.0f} %"

@@ -18,10 +18,15 @@ WARP = 0.03
 NODES = 5
 
 
+def mirror(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Half of images (B, C, H, W) with left and right changed; not for digits."""
+    mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
+    return torch.where(mirrored, images.flip(3), images)
+
+
 def mirror_and_shift(images: Tensor, generator: torch.Generator) -> Tensor:
     """Half of images (B, C, H, W) mirrored, all moved by up to two pixels; not for digits."""
-    mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
-    images = torch.where(mirrored, images.flip(3), images)
+    images = mirror(images, generator)
     wide = F.pad(images, (2, 2, 2, 2), mode="replicate")
     side = images.shape[2:]
     corners = torch.randint(5, (len(images), 2), generator=generator).tolist()

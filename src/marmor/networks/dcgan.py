@@ -1,7 +1,7 @@
 """The pair of DCGAN (Radford et al. 2016), in the widths of the faces report: 1024 to 128, and 64 to 512.
 
 Convolutions of 4×4 without bias; BatchNorm everywhere but at the images. WGAN's critic is the same network:
-neither ends in a sigmoid, which the objective of DCGAN holds.
+neither ends in a sigmoid, which the objective of DCGAN holds. Channels double from the images inwards.
 """
 
 import math
@@ -22,7 +22,8 @@ class DcganGenerator(nn.Module):
         image_shape: (C, H, W), square; H a power of two from 8 up.
         classes: how many classes can be asked for; 0 for images without classes. A class is a learned vector
             beside the latent one.
-        widest: channels after the first convolution; they halve from there.
+        narrowest: channels before the last convolution.
+        widest: the most channels of any layer.
     """
 
     latent = LATENT
@@ -30,19 +31,23 @@ class DcganGenerator(nn.Module):
     """The values that its last layer can give."""
 
     def __init__(
-        self, image_shape: tuple[int, int, int], classes: int = 0, widest: int = 1024
+        self,
+        image_shape: tuple[int, int, int],
+        classes: int = 0,
+        narrowest: int = 128,
+        widest: int = 1024,
     ) -> None:
         super().__init__()
-        doublings = doublings_of(image_shape)
         self.label = nn.Embedding(classes, self.latent) if classes else None
         inputs = self.latent * (2 if classes else 1)
-        widths = [widest // 2**level for level in range(doublings)]
+        widths = _widths(image_shape, narrowest, widest)[::-1]
         layers: list[nn.Module] = [*_up(inputs, widths[0], stride=1, padding=0)]
         for before, after in pairwise(widths):
             layers += _up(before, after)
         last = nn.ConvTranspose2d(widths[-1], image_shape[0], 4, 2, 1, bias=False)
         self.body = nn.Sequential(*layers, last, nn.Tanh())
         draw_weights(self)
+        self.to(memory_format=torch.channels_last)  # as CPUs and bf16 compute faster
 
     def forward(self, latent: Tensor, classes: Tensor | None = None) -> Tensor:
         """Latents (B, 100) and, of a model with classes, their indices (B,) → (B, C, H, W)."""
@@ -56,8 +61,8 @@ class DcganCritic(nn.Module):
     """Strided convolutions from an image to one score; a class adds how well it fits the features.
 
     That is the projection of Miyato & Koyama 2018. Arguments as of ``DcganGenerator``; ``narrowest``:
-    channels after the first convolution; they double from there. ``normalised``: whether with BatchNorm;
-    WGAN-GP's critic has none, since its penalty is one of single images (Gulrajani et al. 2017, section 4).
+    channels after the first convolution. ``normalised``: whether with BatchNorm; WGAN-GP's critic has none,
+    since its penalty is one of single images (Gulrajani et al. 2017, section 4).
     """
 
     def __init__(
@@ -65,11 +70,11 @@ class DcganCritic(nn.Module):
         image_shape: tuple[int, int, int],
         classes: int = 0,
         narrowest: int = 64,
+        widest: int = 1024,
         normalised: bool = True,
     ) -> None:
         super().__init__()
-        halvings = doublings_of(image_shape)
-        widths = [narrowest * 2**level for level in range(halvings)]
+        widths = _widths(image_shape, narrowest, widest)
         layers: list[nn.Module] = [_down(image_shape[0], widths[0]), nn.LeakyReLU(0.2)]
         for before, after in pairwise(widths):
             norm = [nn.BatchNorm2d(after)] if normalised else []
@@ -81,6 +86,7 @@ class DcganCritic(nn.Module):
         if self.label is not None:
             # A weight like the others; a generator's class stands beside its latent vector instead.
             nn.init.normal_(self.label.weight, 0.0, 0.02)
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor, classes: Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) in [-1, 1], class indices (B,) → scores (B,), higher for real ones."""
@@ -99,6 +105,11 @@ def doublings_of(image_shape: tuple[int, int, int]) -> int:
     if height != width or doublings < 1 or SMALLEST * 2**doublings != height:
         raise ValueError(f"sides must be 8, 16, 32, 64 …, not {height} × {width}")
     return doublings
+
+
+def _widths(image_shape: tuple[int, int, int], narrowest: int, widest: int) -> list[int]:
+    """Channels of every level, from the images inwards."""
+    return [min(narrowest * 2**level, widest) for level in range(doublings_of(image_shape))]
 
 
 def draw_weights(module: nn.Module) -> None:

@@ -17,7 +17,9 @@ from marmor.adversarial import (
 from marmor.base.pixels import to_unit
 from marmor.base.seeds import torch_stream
 from marmor.data import CLASS, ImageSet, epoch_order
-from marmor.recipes.gan_designs import CriticNetwork, GanDesign, GanGeneratorNetwork
+from marmor.data.augment import mirror
+from marmor.networks.dcgan import DcganCritic, DcganGenerator
+from marmor.recipes.gan_designs import GanDesign
 from marmor.training import Batch, Optimizers, Turn
 
 GENTLER = 0.5
@@ -33,7 +35,7 @@ class Players(nn.Module):
 
     strength: Tensor
 
-    def __init__(self, generator: GanGeneratorNetwork, critic: CriticNetwork) -> None:
+    def __init__(self, generator: DcganGenerator, critic: DcganCritic) -> None:
         super().__init__()
         self.generator = generator
         self.critic = critic
@@ -78,6 +80,8 @@ class Contest:
             REAL: to_unit(self.data.images[chosen]),
             "latent": torch.randn(rows, self.module.generator.latent, generator=stream),
         }
+        if self.design.mirrored:
+            batch[REAL] = mirror(batch[REAL], stream)
         if self.data.class_names:
             batch[CLASS] = self.data.labels[CLASS][chosen]
         if self.design.augmented:
@@ -121,7 +125,7 @@ class Contest:
         return self.design.rate(progress) * self.gentleness
 
     def _scores(
-        self, critic: CriticNetwork, drawn: Tensor, batch: Batch
+        self, critic: DcganCritic, drawn: Tensor, batch: Batch
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Of real and of drawn images, (B,) each, and what the critic pays for being steep."""
         of_real, of_fake = _scorer(critic, batch, REAL), _scorer(critic, batch, FAKE)
@@ -150,7 +154,7 @@ class Contest:
             module.strength.copy_(strength)
 
 
-def _scorer(critic: CriticNetwork, batch: Batch, side: str) -> Callable[[Tensor], Tensor]:
+def _scorer(critic: DcganCritic, batch: Batch, side: str) -> Callable[[Tensor], Tensor]:
     """The critic behind the augmentation of one side, where there is any."""
 
     def score(images: Tensor) -> Tensor:

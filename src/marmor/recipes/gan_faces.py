@@ -1,6 +1,6 @@
 """Training of GANs, on faces or any other images (S6): `marmor train gan-faces`."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from marmor.networks.dcgan import doublings_of
 from marmor.networks.summary import format_summary, summarise
 from marmor.recipes.conditions import told, understood
 from marmor.recipes.contest import Contest, Players
-from marmor.recipes.gan_designs import GANS
+from marmor.recipes.gan_designs import GANS, GanDesign
 from marmor.recipes.latents import LatentGenerator
 from marmor.recipes.training_images import (
     check_same_images,
@@ -63,6 +63,8 @@ class GanSettings:
         seed: everything random follows from it.
         batch: images a turn; the objective's own choice when left out.
         size: side to crop and resize images to, 8, 16, 32, 64 …
+        mirror: whether half of the images are mirrored left to right, not for things with writing on them;
+            when left out r3gan does, the others as published do not.
         classes: draw the classes that the images are labelled with, on request.
         precision: auto is bf16 where the processor has it.
     """
@@ -76,6 +78,7 @@ class GanSettings:
     seed: int = 0
     batch: int | None = None
     size: int = 64
+    mirror: bool | None = None
     classes: bool = False
     precision: Precision = "auto"
 
@@ -187,8 +190,13 @@ def _model(settings: GanSettings, data: ImageSet) -> dict[str, Any]:
 def _contest(settings: GanSettings, data: ImageSet) -> Contest:
     torch.manual_seed(derive(settings.seed, "weights"))  # initial weights use the global stream
     players = players_of(_model(settings, data))
-    design = GANS[settings.objective]
+    design = _design(settings)
     return Contest(players, design, data, settings.batch or design.batch_size, settings.seed)
+
+
+def _design(settings: GanSettings) -> GanDesign:
+    design = GANS[settings.objective]
+    return design if settings.mirror is None else replace(design, mirrored=settings.mirror)
 
 
 def _fit(run: RunFolder, settings: GanSettings, data: ImageSet, contest: Contest) -> None:

@@ -11,8 +11,9 @@ from marmor.base.conditions import ClassLabel, Kinds
 from marmor.base.errors import UserError
 from marmor.data import CLASS
 from marmor.networks.checkpoints import load_into
+from marmor.networks.dcgan import DcganGenerator
 from marmor.recipes.conditions import Vocabulary, understood
-from marmor.recipes.gan_designs import GANS, GanGeneratorNetwork
+from marmor.recipes.gan_designs import GANS
 from marmor.recipes.generators import Generator
 from marmor.recipes.wishes import Wishes
 from marmor.training import Precision, autocast, resolve
@@ -32,13 +33,13 @@ class LatentGenerator(Generator):
         origin: where it comes from, as a person wrote it.
     """
 
-    network: GanGeneratorNetwork
+    network: DcganGenerator
     vocabulary: Vocabulary
     image_shape: tuple[int, int, int]
     origin: str
 
     @property
-    def module(self) -> GanGeneratorNetwork:
+    def module(self) -> DcganGenerator:
         return self.network
 
     @property
