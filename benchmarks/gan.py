@@ -4,8 +4,10 @@
 
 Both train the pair of `marmor train gan-faces --objective dcgan` on colour images of 64×64, batches of 128,
 in turn. The plain loop is the tutorial's way: a DataLoader over float tensors, a sigmoid and binary
-cross-entropy, the critic on real and then on drawn images, then the generator. The tutorial knows fp32
-only; where the processor has bf16, marmor is timed in it too, against that and against it with autocast.
+cross-entropy, the critic on real and then on drawn images, then the generator; the layout of memory and the
+loop of Adam are torch's usual ones, where marmor has channels last and all weights in one pass. The tutorial
+knows fp32 only; where the processor has bf16, marmor is timed in it too, against that and against it with
+autocast.
 Prints and writes medians and ratios.
 """
 

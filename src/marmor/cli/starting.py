@@ -56,6 +56,6 @@ def resume(
         epochs: budget in passes over the data.
     """
     budget = None
-    if not steps is images is epochs is minutes is None:
+    if any(each is not None for each in (steps, images, epochs, minutes)):
         budget = Budget(steps=steps, images=images, epochs=epochs, minutes=minutes)
     running.resume(run, budget)

@@ -47,7 +47,7 @@ class DcganGenerator(nn.Module):
         last = nn.ConvTranspose2d(widths[-1], image_shape[0], 4, 2, 1, bias=False)
         self.body = nn.Sequential(*layers, last, nn.Tanh())
         draw_weights(self)
-        self.to(memory_format=torch.channels_last)  # as CPUs and bf16 compute faster
+        self.to(memory_format=torch.channels_last)  # processors convolve faster so
 
     def forward(self, latent: Tensor, classes: Tensor | None = None) -> Tensor:
         """Latents (B, 100) and, of a model with classes, their indices (B,) → (B, C, H, W)."""

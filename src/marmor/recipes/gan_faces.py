@@ -18,7 +18,7 @@ from marmor.networks.dcgan import doublings_of
 from marmor.networks.summary import format_summary, summarise
 from marmor.recipes.conditions import told, understood
 from marmor.recipes.contest import Contest, Players
-from marmor.recipes.gan_designs import GANS, GanDesign
+from marmor.recipes.gan_designs import GANS
 from marmor.recipes.latents import LatentGenerator
 from marmor.recipes.training_images import (
     check_same_images,
@@ -190,18 +190,15 @@ def _model(settings: GanSettings, data: ImageSet) -> dict[str, Any]:
 def _contest(settings: GanSettings, data: ImageSet) -> Contest:
     torch.manual_seed(derive(settings.seed, "weights"))  # initial weights use the global stream
     players = players_of(_model(settings, data))
-    design = _design(settings)
-    return Contest(players, design, data, settings.batch or design.batch_size, settings.seed)
-
-
-def _design(settings: GanSettings) -> GanDesign:
     design = GANS[settings.objective]
-    return design if settings.mirror is None else replace(design, mirrored=settings.mirror)
+    if settings.mirror is not None:
+        design = replace(design, mirrored=settings.mirror)
+    return Contest(players, design, data, settings.batch or design.batch_size, settings.seed)
 
 
 def _fit(run: RunFolder, settings: GanSettings, data: ImageSet, contest: Contest) -> None:
     """Trains to the end of the budget, from the run's last checkpoint where it has one."""
-    design = GANS[settings.objective]
+    design = contest.design
     loop = LoopSettings(
         settings.budget,
         ema=design.ema,
