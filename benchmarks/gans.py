@@ -3,7 +3,8 @@
     python benchmarks/gans.py --data faces64_train.zip --real faces64_val.zip --seeds 0 1 2 --faces
 
 Trains each model with each seed, draws from it, and holds all of one seed against the real images, the
-default GAN first: differences are to it. Needs a machine with nothing else to do. What is finished is kept:
+default GAN first: differences are to it. Needs a machine with nothing else to do; with --at-once 2 two are
+trained side by side, each on half of the cores. What is finished is kept:
 the same command goes on where it stopped, and more seeds and models may be added. Writes table.txt, table.csv
 and results.json of all seeds, and for each seed a folder with its comparison, and first-32.png, the first
 images of all of them side by side.
@@ -34,6 +35,7 @@ from marmor.recipes.gan_reporting import first_images
 from marmor.recipes.models import load_generator
 from marmor.recipes.tables import show_table
 from marmor.training import DivergenceError, RunFolder, environment
+from own_cores import own_cores, share_of
 
 SAMPLING_SEED = 1000
 ACROSS = 2
@@ -57,6 +59,7 @@ class Settings:
         size: side of the images.
         features: what measures distances, as `marmor evaluate` takes it.
         faces: also count faces; pip install 'marmor[faces]'.
+        at_once: trainings side by side; each has its share of the cores.
         out: folder for runs, samples and tables.
     """
 
@@ -69,6 +72,7 @@ class Settings:
     size: int = 64
     features: str = PHOTOGRAPHS
     faces: bool = False
+    at_once: int = 1
     out: Path = Path("runs/benchmark-gans")
 
 
@@ -94,12 +98,13 @@ class Made:
 def main(settings: Settings) -> None:
     told = asdict(settings)
     # Runs of another budget or other images are not gone on with.
-    Kept(settings.out, {name: told[name] for name in ("data", "minutes", "size", "count")})
+    budget = ("data", "minutes", "size", "count", "at_once")
+    Kept(settings.out, {name: told[name] for name in budget})
+    every = made_of_all(settings)
     rows: list[Row] = []
     notes: list[str] = []
     for seed in settings.seeds:
-        folder = settings.out / f"seed-{seed}"
-        made = [made_of(settings, folder, model, seed) for model in settings.models]
+        folder, made = folder_of(settings, seed), every[seed]
         summaries = compared(settings, made, folder)
         save_png(first_of_all(made, seed), folder / "first-32.png")
         console.print(f"written: {folder / 'first-32.png'}")
@@ -113,8 +118,23 @@ def main(settings: Settings) -> None:
     show_table(COLUMNS, cells_of(rows), settings.out, " ".join([how(settings), *notes]))
 
 
-def made_of(settings: Settings, folder: Path, model: Model, seed: int) -> Made:
+def folder_of(settings: Settings, seed: int) -> Path:
+    return settings.out / f"seed-{seed}"
+
+
+def made_of_all(settings: Settings) -> dict[int, list[Made]]:
+    """The models of each seed, in their order, so many at once as is asked for."""
+    with own_cores(settings.at_once) as pool:
+        asked = {
+            seed: [pool.submit(made_of, settings, model, seed) for model in settings.models]
+            for seed in settings.seeds
+        }
+        return {seed: [one.result() for one in models] for seed, models in asked.items()}
+
+
+def made_of(settings: Settings, model: Model, seed: int) -> Made:
     """A run at its end and its samples; what an earlier call has finished is kept."""
+    folder = folder_of(settings, seed)
     run = folder / "runs" / model
     ended, drawn = (folder / kind / f"{model}.json" for kind in ("runs", "samples"))
     if not ended.is_file():
@@ -192,13 +212,13 @@ def first_of_all(made: Sequence[Made], seed: int) -> Image.Image:
 
 def how(settings: Settings) -> str:
     """What the numbers of the table stand on."""
-    machine = environment()
     return (
-        f"{settings.minutes:g} minutes of training each on {machine['processor']}, "
-        f"{machine['threads']} threads, on {settings.data}; {settings.count:,} samples of each against "
-        f"{settings.real}, by {settings.features}; intervals stand in the folder of each seed. Trained "
-        "images of a GAN are those that the generator draws for its own steps; Wasserstein critics see five "
-        "times as many. A run that was sent back got the minutes back that it lost."
+        f"{settings.minutes:g} minutes of training each on {environment()['processor']}, {settings.at_once} "
+        f"at once, cores of each: {share_of(settings.at_once)}, on {settings.data}; {settings.count:,} "
+        f"samples of each against {settings.real}, by {settings.features}; intervals stand in the folder of "
+        "each seed. Trained images of a GAN are those that the generator draws for its own steps; "
+        "Wasserstein critics see five times as many. A run that was sent back got the minutes back that it "
+        "lost."
     )
 
 

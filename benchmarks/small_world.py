@@ -5,7 +5,8 @@
 ``--judge`` is a scene judge of all 40 objects (docs/language.md). A concept is a kind of object that the
 pipeline was never trained on, known by five rendered photos. Every method learns the concepts of a pair;
 prompts of one and of both are drawn and judged. Three starts of textual inversion: a word that is near, one
-that says nothing, and random vectors. Everything is done by marmor's own commands, which stand in
+that says nothing, and random vectors. Beside them what the pipeline draws when it is asked in plain words.
+Everything is done by marmor's own commands, which stand in
 commands.json; what is finished is kept, and the same command goes on. Writes table.txt, table.csv,
 results.json, report.html, the folder concepts, which tells them apart, and the reports of
 `marmor personalize score`.
@@ -13,10 +14,11 @@ results.json, report.html, the folder concepts, which tells them apart, and the 
 
 import csv
 import math
+import re
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +45,8 @@ NOTHING = "object"
 """A start that says nothing of the thing."""
 ALONE = ("a photo of a {}", "a {} on a table")
 TOGETHER = "a {} next to a {}"
+ASKED = "nothing learned, asked in words"
+"""The pipeline itself, which knows the words of new combinations and can only spell those of new shapes."""
 RANDOM = "random"
 """A start at seeded vectors, which are no word's."""
 INVERSION, OTHER_START, RANDOM_START = (
@@ -60,7 +64,7 @@ REGIONAL = {
     JOINT: "joint, regional",
     MERGED: "merged, regional",
 }
-ALONE_TOO = (INVERSION, OTHER_START, RANDOM_START, SINGLE, JOINT, MERGED)
+ALONE_TOO = (ASKED, INVERSION, OTHER_START, RANDOM_START, SINGLE, JOINT, MERGED)
 """Methods that are asked for one concept as well as for two."""
 METHODS = (*ALONE_TOO, *REGIONAL.values())
 COLUMNS = (
@@ -74,6 +78,10 @@ COLUMNS = (
     "two: text",
     "two: image",
     "minutes",
+)
+CAPTION = (
+    "Intervals of 95 % in brackets, over pictures. Text scores are of concepts whose words the CLIP "
+    "has read."
 )
 PANELS = {
     ("one", "present"): "One concept: found by the judge",
@@ -98,6 +106,7 @@ class Settings:
         photos: of each concept.
         minutes: of each training, for each concept that learns in it.
         steps: a budget in steps instead, for a trial.
+        batch: photos a step.
         vectors: of each word.
         rate: of Custom Diffusion's weights.
         prior_count: pictures that Custom Diffusion draws of each concept's kind.
@@ -115,6 +124,7 @@ class Settings:
     photos: int = 5
     minutes: float = 10.0
     steps: int | None = None
+    batch: int = 16
     vectors: int = 1
     rate: float = 8e-5
     prior_count: int = 200
@@ -149,7 +159,12 @@ class Concept:
     @property
     def said(self) -> str:
         """What a CLIP that never read the word for a new shape can be told."""
-        return self.name if self.name in OBJECTS else f"{self.name.split()[0]} {NOTHING}"
+        return self.name if self.is_told else f"{self.name.split()[0]} {NOTHING}"
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the CLIP has read its words, so that a text score means something."""
+        return self.name in OBJECTS
 
 
 class Drawn(NamedTuple):
@@ -160,7 +175,7 @@ class Drawn(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What was found in one picture; ``leak`` is NaN and ``swapped`` None where they are not known."""
+    """What was found in one picture; ``text`` and ``leak`` are NaN and ``swapped`` None where not known."""
 
     prompt: str
     name: str
@@ -185,7 +200,7 @@ def main(settings: Settings) -> None:
             minutes[method] = minutes.get(method, 0.0) + kept.minutes(*names) / len(concepts)
         for picture, method in draw_and_judge(kept, settings, pair, runs):
             found.setdefault(method, []).append(picture)
-    minutes |= {REGIONAL[name]: minutes[name] for name in REGIONAL}
+    minutes |= {REGIONAL[name]: minutes[name] for name in REGIONAL} | {ASKED: 0.0}
     each = [concept for pair in concepts for concept in pair]
     tell(settings.out, found, minutes, check_judge(settings, each))
     tell_concepts(settings.out, each, found)
@@ -212,9 +227,12 @@ def learn(kept: Kept, settings: Settings, pair: Sequence[Concept]) -> Runs:
     """Every method's run of a pair; of what is learned alone, in the folder of the pair for each concept."""
     place = settings.out / "runs" / "+".join(concept.file for concept in pair)
 
-    def train(how: str, which: Sequence[Concept], starts: Sequence[str], folder: str) -> str:
+    def train(
+        how: str, which: Sequence[Concept], starts: Sequence[str], folder: str, *more: object
+    ) -> str:
         run = place / folder
-        kept.run(str(run), (*_training(settings, how, which, starts), "--run", run), run)
+        words = (*_training(settings, how, which, starts), *more, "--run", run)
+        kept.run(str(run), words, run)
         return str(run)
 
     runs: Runs = {}
@@ -234,7 +252,10 @@ def learn(kept: Kept, settings: Settings, pair: Sequence[Concept]) -> Runs:
         runs[method] = both, (*each, str(both))
     alone = [train("custom-diffusion", [c], [c.near], f"custom-{c.file}") for c in pair]
     runs[SINGLE] = place, tuple(alone)
-    joint = train("custom-diffusion", pair, near, "joint")
+    # Learned together they take the pictures of their kinds that were drawn for each alone.
+    drawn = [Path(run) / "prior" / c.word.strip("<>") for run, c in zip(alone, pair, strict=True)]
+    priors = [word for folder in drawn for word in ("--prior", folder)]
+    joint = train("custom-diffusion", pair, near, "joint", *priors)
     runs[JOINT] = Path(joint), (joint,)
     merged = place / "merged"
     kept.make(str(merged), ("personalize", "merge", *alone, "--run", merged), merged)
@@ -256,15 +277,19 @@ def _training(
     words += [
         f"--{name}",
         budget * len(which),
+        "--batch",
+        settings.batch,
         "--vectors",
         settings.vectors,
         "--seed",
         settings.seed,
         "--no-mirror",  # in this world light comes from one side
+        "--crop",  # and nothing is nearer than the camera lets it be
+        1,
     ]
     if how == "custom-diffusion":
         words += ["--rate", settings.rate, "--prior-count", settings.prior_count]
-        words += ["--prior-steps", settings.calls]
+        words += ["--prior-steps", settings.calls, "--prior-guidance", settings.guidance]
     return words
 
 
@@ -273,9 +298,11 @@ def draw_and_judge(
 ) -> Iterable[tuple[Seen, str]]:
     """Every picture of a pair with its method."""
     place = settings.out / "pictures" / "+".join(concept.file for concept in pair)
-    run = {method: path for method, (path, _) in runs.items()}
+    run = {method: path for method, (path, _) in runs.items()} | {ASKED: settings.pipeline}
+    named = [replace(concept, word=concept.name) for concept in pair]
     lists = {
-        "all": ([*map(alone, pair), together(pair)], [m for m in run if m != SINGLE]),
+        "in-words": ([*map(alone, named), together(named)], [ASKED]),
+        "all": ([*map(alone, pair), together(pair)], [m for m in runs if m != SINGLE]),
         "together": ([together(pair)], list(REGIONAL)),
         **{concept.file: ([alone(concept)], [SINGLE]) for concept in pair},
     }
@@ -290,9 +317,9 @@ def draw_and_judge(
                 more = [*attention]
             elif name == "together":
                 more, title = [*attention, "--regional"], REGIONAL[method]
-            else:
+            elif method == SINGLE:
                 path = path / f"custom-{name}"
-            folder = place / name / title.replace(" ", "-").replace("'", "")
+            folder = place / name / re.sub(r"[', ]+", "-", title)
             words = (
                 "generate",
                 path,
@@ -305,7 +332,8 @@ def draw_and_judge(
             )
             kept.run(str(folder), words)
             drawn.append(Drawn(title, folder))
-        yield from judge(kept, settings, asked, drawn, place / name / "scores")
+        told = {concept.file for concept in pair if concept.is_told}
+        yield from judge(kept, settings, asked, drawn, place / name / "scores", told)
 
 
 def alone(concept: Concept) -> dict[str, object]:
@@ -346,9 +374,14 @@ def _drawing(settings: Settings) -> list[object]:
 
 
 def judge(
-    kept: Kept, settings: Settings, asked: Path, drawn: Sequence[Drawn], out: Path
+    kept: Kept,
+    settings: Settings,
+    asked: Path,
+    drawn: Sequence[Drawn],
+    out: Path,
+    told: Set[str],
 ) -> Iterable[tuple[Seen, str]]:
-    """Scores the folders side by side and reads what was found."""
+    """Scores the folders side by side and reads what was found; text scores of what is ``told`` in words."""
     words = (
         *("personalize", "score", *(f"{each.method}={each.folder}" for each in drawn)),
         *("--input", asked, "--photos", settings.out / "photos", "--judge", settings.judge),
@@ -362,7 +395,7 @@ def judge(
                     f"{row['entry']}/{row['prompt']}",
                     row["image_name"],
                     float(row["image"]),
-                    float(row["text"]),
+                    float(row["text"]) if told >= {*row["entry"].split("+")} else math.nan,
                     float(row["leak"] or math.nan),
                     row["all_present"] == "true",
                     row["swapped"] == "true" if row["swapped"] else None,
@@ -454,9 +487,7 @@ def page(rows: Sequence[Sequence[str]], known: Known, worth: dict[str, Share]) -
             Section(
                 "How the methods do",
                 items=[
-                    Table(
-                        "Methods", COLUMNS, rows, "Intervals of 95 % in brackets, over pictures."
-                    ),
+                    Table("Methods", COLUMNS, rows, CAPTION),
                     Picture(
                         "Measures",
                         "With 95 % intervals.",
@@ -498,8 +529,9 @@ def figures(pictures: Sequence[Seen]) -> dict[str, Mean | Share]:
         found["swapped"] = share(sum(mixed), len(mixed))
     prompts = list(dict.fromkeys(each.prompt for each in pictures))
     for name in ("image", "text", "leak"):
-        groups = [[getattr(it, name) for it in pictures if it.prompt == p] for p in prompts]
-        if not any(math.isnan(value) for group in groups for value in group):
+        every = [[getattr(it, name) for it in pictures if it.prompt == p] for p in prompts]
+        groups = [group for group in every if not any(map(math.isnan, group))]
+        if groups:
             found[name] = mean_within(groups)
     return found
 

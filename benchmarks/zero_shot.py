@@ -3,22 +3,27 @@
     python benchmarks/zero_shot.py --clip runs/tiny-clip --objects objects50 --minutes 25
 
 Of scenes: the colours and shapes that the small CLIP knows apart and never together, among the 24 objects of
-i-CLEVR, on pictures rendered anew. Of ``--objects``, a folder with objects50_train.zip and
-objects50_id2label.json: a CLIP is trained on all classes but some, and told to find those among each other.
+i-CLEVR, on pictures rendered anew; and pictures of two objects, one of them such, among all 276 pairs. Of
+``--objects``, a folder with objects50_train.zip and objects50_id2label.json: a CLIP is trained on all classes
+but some, and told to find those among each other.
 Everything is done by marmor's own commands, which stand in commands.json. Writes table.txt, table.csv and
 results.json.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import torch
 import tyro
 
 from kept import Kept
 from marmor.base.files import read_settings, write_json
-from marmor.data.scenes import OBJECTS
+from marmor.base.seeds import torch_stream
+from marmor.data import CLASS, ImageSet, write
+from marmor.data.scenes import OBJECTS, UNSEEN, make_scenes
 from marmor.recipes.tables import show_table
 
 RENDERED_SEED = 72_000
@@ -54,7 +59,10 @@ class Settings:
 
 def main(settings: Settings) -> None:
     kept = Kept(settings.out, asdict(settings))
-    found = {"scenes, combinations never seen": scenes(kept, settings)}
+    found = {
+        "scenes of one object, its combination never seen": scenes(kept, settings),
+        "scenes of two objects, one of them such": pairs(kept, settings),
+    }
     if settings.objects is not None:
         for seed in settings.seeds:
             found[f"objects, classes never seen, seed {seed}"] = objects(kept, settings, seed)
@@ -90,6 +98,28 @@ def scenes(kept: Kept, settings: Settings) -> dict[str, Any]:
     kept.run("scenes", ("zero-shot", "--model", settings.clip, *asked, "--out", out))
     told = read_settings(out / "summary.json")
     return _told(told, "", int(told["images"]), len(OBJECTS))
+
+
+def pairs(kept: Kept, settings: Settings) -> dict[str, Any]:
+    """The same for pictures of such an object and a known one, by the names of all pairs of objects."""
+    every = list(combinations(range(len(OBJECTS)), 2))
+    names = tuple(f"{OBJECTS[a]} next to a {OBJECTS[b]}" for a, b in every)
+    made, labels, out = (
+        settings.out / name for name in ("pairs.npz", "pairs.json", "scenes-of-two")
+    )
+    if not made.is_file():
+        unseen = {OBJECTS.index(name) for name in UNSEEN}
+        mixed = torch.tensor([k for k, pair in enumerate(every) if len(unseen & {*pair}) == 1])
+        count = settings.each * len(UNSEEN)
+        stream = torch_stream(RENDERED_SEED, "pairs")
+        truth = mixed[torch.randint(len(mixed), (count,), generator=stream)]
+        images = make_scenes([every[k] for k in truth.tolist()], RENDERED_SEED)
+        write(ImageSet(images, {CLASS: truth}, {CLASS: names}), made)
+        write_json(labels, list(names))
+    asked = ("--images", made, "--labels", labels, "--templates", "plain")
+    kept.run(out.name, ("zero-shot", "--model", settings.clip, *asked, "--out", out))
+    told = read_settings(out / "summary.json")
+    return _told(told, "", int(told["images"]), len(names))
 
 
 def objects(kept: Kept, settings: Settings, seed: int) -> dict[str, Any]:

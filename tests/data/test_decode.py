@@ -50,6 +50,14 @@ def test_sixteen_bits_are_reduced_with_a_remark():
     assert picture.remarks == ("16 bits per channel were reduced to the upper 8.",)
 
 
+@pytest.mark.parametrize("largest", [65535, 1023])
+def test_portable_maps_of_more_than_eight_bits_are_reduced_alike(largest: int) -> None:
+    half = (largest // 2).to_bytes(2, "big")
+    picture = decode(b"P5\n2 1\n%d\n" % largest + half + largest.to_bytes(2, "big"), "x.pgm")
+    assert picture.pixels.flatten().tolist() == [0x7F, 0xFF]
+    assert picture.remarks == ("16 bits per channel were reduced to the upper 8.",)
+
+
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_thirty_two_bits_are_refused(mode):
     with pytest.raises(UserError, match=r"x.tif has 32 bits per pixel"):

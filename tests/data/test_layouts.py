@@ -1,3 +1,4 @@
+import os
 import zipfile
 from pathlib import Path
 
@@ -219,6 +220,21 @@ def test_a_file_without_permission_is_told(tmp_path, save, monkeypatch):
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(UserError, match=r"1.png cannot be read: Permission denied"):
         read(str(tmp_path))
+
+
+def test_a_folder_without_permission_is_told(tmp_path, save, monkeypatch):
+    for place in ("open", "closed"):
+        save(tmp_path / "set" / place / "1.png")
+    listed = os.scandir
+
+    def scan(path):
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    with pytest.raises(UserError, match=r"folder .*closed cannot be listed: Permission denied"):
+        read(str(tmp_path / "set"))
 
 
 def test_images_beside_and_inside_folders_are_refused(tmp_path, save):

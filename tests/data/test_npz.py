@@ -86,7 +86,14 @@ def test_labels_as_strings_and_class_names(stored, pixels):
         ),
         ({"images": np.zeros((2, 4, 4), np.int64)}, "int64"),
         ({"images": np.zeros((2, 4, 4), bool)}, "bool"),
-        ({"images": np.full((2, 4, 4), 1.5)}, "normalised by mean and spread"),
+        (
+            {"images": np.linspace(-0.42, 2.82, 32).reshape(2, 4, 4)},
+            "normalised by mean and spread",
+        ),
+        (
+            {"images": np.linspace(0, 16, 32).reshape(2, 4, 4)},
+            "float64 in 0 … 16, expected uint8 in 0 … 255",
+        ),
         ({"images": np.full((2, 4, 4), -2.0)}, "normalised by mean and spread"),
         ({"images": np.zeros((4, 4), np.uint8)}, r"shape \(4, 4\), expected \(N, H, W\)"),
         ({"images": np.zeros((2, 4, 4, 4), np.uint8)}, "1 or 3 channels"),

@@ -42,6 +42,13 @@ def test_the_figure_itself_is_of_all_samples() -> None:
     assert count.value == 30
 
 
+def test_the_share_that_is_done_is_told() -> None:
+    told: list[float] = []
+    figures(_shift, torch.randn(30, 2), torch.randn(50, 2), watch=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
 def test_sorted_samples_give_what_shuffled_ones_do() -> None:
     stream = torch.Generator().manual_seed(2)
     a, b = torch.randn(400, 1, generator=stream), torch.randn(400, 1, generator=stream)

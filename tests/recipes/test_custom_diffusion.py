@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from marmor.base.errors import UserError
+from marmor.base.seeds import torch_stream
 from marmor.cli import main
 from marmor.data import EMBEDDED
 from marmor.personalization import read_projections
@@ -20,6 +22,7 @@ from marmor.recipes.concepts import ConceptMethod
 from marmor.recipes.custom_diffusion import CustomSettings, train
 from marmor.recipes.learned import PROJECTIONS, read_words
 from marmor.recipes.personalized import load_personalized
+from marmor.recipes.text_to_image import load_pipeline
 from marmor.training import RunFolder
 
 peers = pytest.importorskip("diffusers")
@@ -197,6 +200,28 @@ def test_an_interrupted_run_goes_on_bit_for_bit(settings: Settings, tmp_path, mo
         assert (stopped / file.relative_to(straight)).read_bytes() == file.read_bytes()
 
 
+def test_the_prior_is_drawn_with_the_steps_and_the_guidance_asked_for(settings: Settings) -> None:
+    asked = settings(steps=1, prior_prompt=("a {}",), prior_steps=2, prior_guidance=3.0)
+    run = train(asked)
+    pipeline = load_pipeline(asked.pipeline)
+
+    def drawn(guidance: float) -> np.ndarray:
+        images = pipeline(
+            ["a dog"] * 3,
+            num_inference_steps=2,
+            guidance_scale=guidance,
+            generator=[torch_stream(0, "prior", "new1", k) for k in range(3)],
+            output_type="np",
+        ).images
+        return (images * 255).round().astype(np.uint8)
+
+    kept = np.stack(
+        [np.array(Image.open(run.path / "prior/new1" / f"000{k}.png")) for k in range(3)]
+    )
+    assert np.array_equal(kept, drawn(3.0))
+    assert not np.array_equal(kept, drawn(7.5))
+
+
 def test_a_prior_or_a_pipeline_that_changed_stops_a_resume(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -263,6 +288,7 @@ WRONG = [
     ({"prior_count": 0}, "--prior-count must be at least 1"),
     ({"prior_steps": 0}, "--prior-steps must be at least 1"),
     ({"prior_weight": -1.0}, "--prior-weight must be a number of at least 0"),
+    ({"prior_guidance": -1.0}, "--prior-guidance must be a number of at least 0"),
     ({"rate": float("nan")}, "--rate must be a number of at least 0"),
 ]
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from marmor.base.errors import UserError
 from marmor.cli import main
-from marmor.data import ImageSet, read, write_splits
+from marmor.data import ImageSet, read, write, write_splits
 from marmor.recipes import features
 from marmor.recipes.evaluating import EvaluationSettings, evaluate, evaluate_all
 from marmor.recipes.evaluation_page import tell
@@ -98,7 +98,10 @@ def test_one_distribution_is_like_itself(real: Path, tmp_path: Path, capsys) -> 
     assert found["copies.closer.low"] < 0.5 < found["copies.closer.high"]
     assert found["real.images"] == found["generated.images"] == COUNT
     assert "432 features" in " ".join(found["warnings"])
-    assert "Fréchet distance on pixels" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Fréchet distance on pixels" in said
+    for work in ("distances", "precision and recall"):
+        assert f"{work} of {tmp_path / 'same'}: done" in said
     assert (tmp_path / "out" / "table.csv").is_file()
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Nearest training images" in page
@@ -280,7 +283,58 @@ def test_oblong_images_are_held_against_square_ones(tmp_path: Path) -> None:
 def test_grey_beside_colour_is_told() -> None:
     grey = replace(_spots(2), images=_spots(2).images[:, :1])
     told = evaluate(grey, EvaluationSettings(real=_spots(1), features="pixels")).warnings
-    assert any("generated images are grey and the real ones in colour" in each for each in told)
+    assert any("are grey and the real images in colour" in each for each in told)
+
+
+def test_what_was_done_to_training_images_is_told() -> None:
+    training = replace(_spots(0, 400), notes=("transparency was composited on white.",))
+    asked = EvaluationSettings(real=_spots(1), features="pixels", training=training)
+    told = evaluate(_spots(2), asked).warnings
+    assert "training images: transparency was composited on white." in told
+
+
+def test_warnings_of_several_sets_say_which_one_is_meant(tmp_path: Path, capsys) -> None:
+    sets = [tmp_path / name for name in ("png", "jpg", "real")]
+    for seed, folder in enumerate(sets):
+        folder.mkdir()
+        for number, image in enumerate(_spots(seed).images):
+            pixels = Image.fromarray(image.permute(1, 2, 0).numpy())
+            pixels.save(folder / f"{number}.{'jpg' if folder.name == 'jpg' else 'png'}")
+    words = ["--real", str(sets[2]), "--features", "pixels", "--out", str(tmp_path / "out")]
+    main(["compare", str(sets[0]), str(sets[1]), *words])
+    said = capsys.readouterr().out
+    assert f"the files of {sets[1]} are .jpg and those of the real images .png" in said
+    assert f"the files of {sets[0]}" not in said
+
+
+def test_generated_images_may_be_the_only_split_of_their_file(real: Path, tmp_path: Path) -> None:
+    write_splits({"test": _spots(2)}, tmp_path / "drawn.npz")
+    write(_spots(2), tmp_path / "plain.npz")
+    found, plain = (
+        _figures(str(tmp_path / f"{name}.npz"), real, out=tmp_path / name)
+        for name in ("drawn", "plain")
+    )
+    assert found["kernel.pixels"] == plain["kernel.pixels"]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare"])
+def test_a_place_for_results_that_is_a_file_is_refused_first(
+    real: Path, tmp_path: Path, capsys, monkeypatch, command: str
+) -> None:
+    (tmp_path / "taken").write_text("mine")
+    monkeypatch.setattr("marmor.recipes.evaluating.gather", None)  # nothing is read
+    words = ["--real", str(real), "--out", str(tmp_path / "taken" / "out")]
+    said = _refused(capsys, command, "a", *(["b"] if command == "compare" else []), *words)
+    assert f"{tmp_path / 'taken'} is a file" in said
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_neighbours_of_an_evaluation_before_do_not_stay(real: Path, tmp_path: Path) -> None:
+    settings = EvaluationSettings(real=_spots(1), features="pixels", training=_spots(0, 400))
+    tell(evaluate(_spots(2), settings), tmp_path)
+    assert (tmp_path / "figures" / "neighbours.png").is_file()
+    tell(evaluate(_spots(2), replace(settings, training=_spots(1))), tmp_path)
+    assert not (tmp_path / "figures" / "neighbours.png").exists()
 
 
 def test_training_images_that_are_real_ones_are_left_out_and_told() -> None:
@@ -332,14 +386,14 @@ def test_faces_have_their_shares_beside_real_images_and_noise(
     )
     generated = _saved(_spots(2), tmp_path / "same")
     found = _figures(generated, real, "--faces", out=tmp_path / "a")
-    assert seen == [COUNT] * 3
+    assert sum(seen) == 3 * COUNT
     for name in ("faces.share", "faces.share.real", "faces.share.noise"):
         assert 0 <= found[f"{name}.low"] <= found[name] <= found[f"{name}.high"] <= 1
     assert found["faces.share"] == 1
     assert found["faces.enlarged"] == "bicubic, shorter side 256"
     assert "256 pixels for the detector" in (tmp_path / "a" / "table.csv").read_text()
     assert _figures(generated, real, "--faces", out=tmp_path / "b") == found
-    assert len(seen) == 3  # the second time from the cache
+    assert sum(seen) == 3 * COUNT  # the second time from the cache
 
 
 def test_held_out_images_are_looked_for_before_training_ones(tmp_path: Path) -> None:
@@ -391,7 +445,7 @@ def test_other_formats_and_kinds_of_pixels_are_told(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((12, 12), np.uint8)).save(Path(real) / "grey.png")
     found = evaluate(drawn, EvaluationSettings(real=real, features="pixels"))
     told = " ".join(found.warnings)
-    assert ".jpg and the real ones .png" in told
+    assert ".jpg and those of the real images .png" in told
     for kind in ("transparen", "16", "grey"):
         assert kind in told.lower(), told
 

@@ -99,12 +99,16 @@ def test_networks_for_classes_are_refused(tmp_path: Path, capsys) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_real_faces_are_found_and_noise_is_none() -> None:
-    drawn = read("faces", "train", 64).images[:30]
+def test_real_faces_are_found_and_noise_is_none(capsys) -> None:
+    drawn = read("faces", "train", 64).images[:40]
     found = face_shares(drawn, real_faces("faces", None, 64))
+    assert (found.drawn.count, found.noise.count) == (40, 40)
     assert found.drawn.value > 0.5
     assert found.noise.value == 0
     assert (found.what, found.real.count) == ("held-out images", 10)
+    told = capsys.readouterr().out
+    for title in ("generated images", "real images", "noise"):
+        assert f"faces in {title}: done" in told
 
 
 def test_without_other_images_those_of_training_are_named(tmp_path: Path) -> None:

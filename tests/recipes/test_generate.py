@@ -15,7 +15,9 @@ from marmor.data import read_picture
 from marmor.recipes import generating
 from marmor.recipes.learned import told, write_words
 from marmor.recipes.personalized import load_personalized
+from marmor.recipes.prompting import SOLVERS
 from marmor.recipes.textual_inversion import RECIPE
+from marmor.recipes.tiny_parts import sampling_scheduler
 from marmor.training import RunFolder
 
 BOTH = "a <new1> next to a <new2>"
@@ -144,6 +146,12 @@ def test_pictures_on_several_cores_do_not_meet(generate, monkeypatch) -> None:
     assert pictures(alone) == pictures(together)
     maps = "attention/a-new1-next-to-a-new2/3.safetensors"
     assert (alone / maps).read_bytes() == (together / maps).read_bytes()
+
+
+def test_no_solver_clips_latents(pipeline) -> None:
+    pipeline.scheduler = sampling_scheduler()
+    for name in SOLVERS:
+        assert not getattr(generating._scheduler(pipeline, name).config, "clip_sample", False)
 
 
 def test_regional_prompts_are_drawn_in_columns(generate) -> None:

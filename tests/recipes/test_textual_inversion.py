@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from marmor.base.errors import UserError
+from marmor.base.pixels import to_unit
 from marmor.cli import main
 from marmor.personalization import read_embedding
 from marmor.recipes import textual_inversion
@@ -135,6 +136,18 @@ def test_photos_are_mirrored_unless_it_is_refused(settings: Settings) -> None:
         seen = torch.cat([method.draw(step)["image"] for step in range(4)])
         turned = (seen[:, 0, 0, -1] < seen[:, 0, 0, 0]).sum().item()
         assert turned > least if mirror else turned == 0
+
+
+def test_photos_are_cropped_no_closer_than_is_asked(settings: Settings) -> None:
+    method = method_of(settings(batch=6, mirror=False, crop=1.0))
+    photos = to_unit(method.lesson.photos.images.images)
+    for image in method.draw(0)["image"]:
+        assert any(torch.allclose(image, photo, atol=1e-4) for photo in photos)
+    close = method_of(settings(batch=6, mirror=False)).draw(0)["image"]
+    assert not torch.allclose(close, method.draw(0)["image"], atol=1e-2)
+    for share in (0.0, 1.5):
+        with pytest.raises(UserError, match="--crop is a share"):
+            train(settings(crop=share))
 
 
 def test_what_is_kept_is_the_average_of_the_last_checkpoint(settings: Settings) -> None:

@@ -16,8 +16,8 @@ from marmor.recipes import folders, tiny_clip, tiny_text_to_image
 from marmor.recipes.captioned_data import load_pictures
 from marmor.recipes.personalized import load_personalized
 from marmor.recipes.text_to_image import load_pipeline
-from marmor.recipes.tiny_autoencoder import Coding, code, there_and_back
-from marmor.recipes.tiny_parts import PipelineSizes, words_of_clip
+from marmor.recipes.tiny_autoencoder import Coding, code, there_and_back, whiten
+from marmor.recipes.tiny_parts import PipelineSizes, autoencoder, words_of_clip
 from marmor.recipes.tiny_text_to_image import TextToImage, TinyTextToImageSettings, train
 from marmor.training import RunFolder, load_weights
 
@@ -63,7 +63,12 @@ def test_the_folder_is_read_by_diffusers_and_gives_the_same(trained: Path, draw)
     folder = RunFolder(trained / "autoencoder").checkpoints.latest()
     assert folder is not None
     coder = load_weights(folder / "average.safetensors")
-    assert all(torch.equal(coder[k], v) for k, v in pipeline.vae.state_dict().items())
+    whole = pipeline.vae.state_dict()
+    assert {k for k, v in whole.items() if not torch.equal(coder[k], v)} == {
+        f"{where}.{kind}"
+        for where in ("quant_conv", "post_quant_conv")
+        for kind in ("weight", "bias")
+    }
     images = draw(pipeline, "a red cube")
     assert images.shape == (3, 16, 16)
     again = load_pipeline(trained / "pipeline")
@@ -109,12 +114,28 @@ def test_an_export_draws_alike_wherever_a_pipeline_is_taken(
         load_pipeline(tmp_path / "words")
 
 
-def test_scaled_latents_have_unit_variance(trained: Path, settings: Settings) -> None:
+def test_each_channel_of_the_latents_has_mean_0_and_variance_1(
+    trained: Path, settings: Settings
+) -> None:
     pipeline = load_pipeline(trained / "pipeline")
+    assert pipeline.vae.config.scaling_factor == 1
     mean, deviation = code(pipeline.vae, load_pictures(settings(), 0).seen.images)
-    spread = torch.randn(mean.shape, generator=torch.Generator().manual_seed(0))
-    latents = (mean + deviation * spread) * pipeline.vae.config.scaling_factor
-    assert latents.var().item() == pytest.approx(1, abs=0.05)
+    over = (0, 2, 3)
+    variance = mean.var(over, correction=0) + deviation.square().mean(over)
+    torch.testing.assert_close(mean.mean(over), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(variance, torch.ones(4), atol=1e-3, rtol=0)
+
+
+def test_whitening_leaves_what_comes_back(settings: Settings) -> None:
+    images = load_pictures(settings(), 0).seen.images
+    torch.manual_seed(0)
+    coder = autoencoder(TINY, 16)
+    before, coded = there_and_back(coder, images.images), code(coder, images)
+    expected = whiten(coder, *coded)
+    for found, wanted in zip(code(coder, images), expected, strict=True):
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(expected[0], coded[0], atol=0.1)
+    torch.testing.assert_close(there_and_back(coder, images.images), before, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("method", [Coding, TextToImage])
@@ -189,7 +210,8 @@ def test_both_losses_fall(settings: Settings) -> None:
             method.module.zero_grad()
             loss = method.turn.loss(method.module, fixed)["loss"]
             loss.backward()
-            method.turn.optimizers.parts[0].step()
+            for part in method.turn.optimizers.parts:
+                part.step()
             losses.append(loss.item())
         assert losses[-1] < 0.9 * losses[0]
     back = there_and_back(coding.module, data.images.images[:2])

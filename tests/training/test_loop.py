@@ -234,6 +234,9 @@ def test_with_a_guard_a_run_that_diverges_goes_back_too(tmp_path: Path) -> None:
     assert "the loss is nan" in last.position["retreats"][0]["why"]
     told = {line["step"]: line["retreat"] for line in run.history() if "retreat" in line}
     assert list(told) == [4]
+    assert (
+        told[4].count("the loss is nan") == 2
+    )  # going back further took the first one's line away
     assert all(values.isfinite().all() for values in last.model.values())
     with pytest.raises(DivergenceError, match=r"7th time: the loss is nan"):
         train(tmp_path / "in vain", Regression(poison_at=30), guard=lambda figures: None)
@@ -273,6 +276,19 @@ def test_a_run_without_good_milestone_starts_anew_and_in_the_end_stops(tmp_path:
     last = RunFolder(tmp_path / "run").checkpoints.load()
     assert last is not None
     assert [retreat["back_to"] for retreat in last.position["retreats"]] == [0] * 6
+    assert RunFolder(tmp_path / "run").history()[-1]["gave_up"] == "hopeless"
+
+
+def test_means_in_the_log_are_of_the_steps_since_the_last_line(tmp_path: Path) -> None:
+    class Counted(Regression):
+        def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+            return {**super().loss(module, batch), "one": torch.ones(())}
+
+    train(tmp_path / "run", Counted())  # ends between two lines
+    longer = train(tmp_path / "run", Counted(), budget=Budget(steps=STEPS + 10))
+    lines = {line["step"]: line["one"] for line in longer.history()}
+    assert list(lines) == [*range(4, STEPS, 4), 50, 52, 56, 60]
+    assert set(lines.values()) == {1.0}
 
 
 def test_the_average_lags_behind_and_is_kept(tmp_path: Path) -> None:

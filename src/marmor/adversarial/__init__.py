@@ -4,7 +4,6 @@ from marmor.adversarial.adaptive import adapted
 from marmor.adversarial.augmentation import DRAWS, augment
 from marmor.adversarial.objectives import NonSaturating, Objective, Relativistic, Wasserstein
 from marmor.adversarial.penalties import clip_weights, gradient_penalty, gradients
-from marmor.adversarial.ranges import Reach, check_reach
 from marmor.adversarial.schedules import CriticTurns
 from marmor.adversarial.signs import Referee, Signs, spread
 
@@ -13,14 +12,12 @@ __all__ = [
     "CriticTurns",
     "NonSaturating",
     "Objective",
-    "Reach",
     "Referee",
     "Relativistic",
     "Signs",
     "Wasserstein",
     "adapted",
     "augment",
-    "check_reach",
     "clip_weights",
     "gradient_penalty",
     "gradients",

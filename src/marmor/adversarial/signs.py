@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 EXPLODED = 100.0
-"""How many times its usual size, and at least this much, a loss has when it has exploded."""
+"""How many times its usual size plus 1 a loss has when it has exploded."""
 APART = 0.995
 """Accuracy from which on a critic tells all images apart."""
 NOTHING_LEFT = 0.02
@@ -45,11 +45,11 @@ def spread(images: Tensor) -> float:
 class Referee:
     """Tells three ways in which a game ends early.
 
-    A loss explodes: it is ``EXPLODED`` times as large as at the milestones before. The critic has won: at two
-    milestones on end it tells everything apart and pays next to nothing, of ``idle`` that it would pay if it
-    knew nothing; None for objectives whose critic cannot win. The generator has collapsed: images from fixed
-    latents are much more alike than they were, or, in the second half, than real images are without becoming
-    less so.
+    A loss explodes: it is ``EXPLODED`` times as large as at the milestones before, or, where there is none
+    before, as ``idle``. The critic has won: at two milestones on end it tells everything apart and pays next
+    to nothing, of ``idle`` that it would pay if it knew nothing; None for objectives whose critic cannot win,
+    and whose first loss may have any size. The generator has collapsed: images from fixed latents are much
+    more alike than they were, or, in the second half, than real images are without becoming less so.
     """
 
     idle: float | None
@@ -68,7 +68,8 @@ class Referee:
     ) -> str | None:
         """The same of the losses of critic and generator alone, which any line of the log has."""
         for place, whose in enumerate(("critic", "generator")):
-            if wrong := _exploded(whose, now[place], [losses[place] for losses in before]):
+            usual = [losses[place] for losses in before]
+            if wrong := _exploded(whose, now[place], usual, self.idle):
                 return wrong
         return None
 
@@ -87,9 +88,9 @@ class Referee:
         return signs.accuracy > APART and signs.critic < NOTHING_LEFT * self.idle
 
 
-def _exploded(whose: str, loss: float, before: Sequence[float]) -> str | None:
-    usual = statistics.median(map(abs, before)) if before else 0.0
-    if abs(loss) <= EXPLODED * (1 + usual):
+def _exploded(whose: str, loss: float, before: Sequence[float], idle: float | None) -> str | None:
+    usual = statistics.median(map(abs, before)) if before else idle
+    if usual is None or abs(loss) <= EXPLODED * (1 + usual):
         return None
     return f"the {whose}'s loss has exploded, to {loss:.3g}"
 

@@ -112,6 +112,18 @@ def fingerprint_of(files: Iterable[tuple[str, Path]], start: str = "") -> str:
     return digest.hexdigest()
 
 
+def check_folder(path: Path) -> None:
+    """Raises UserError where no folder can be written at ``path``: before long work that it is for."""
+    whole = path.absolute()
+    there = next(place for place in (whole, *whole.parents) if place.exists())
+    if not there.is_dir():
+        raise UserError(
+            f"{path} cannot be a folder, since {there} is a file; choose another --out."
+        )
+    if not os.access(there, os.W_OK):
+        raise UserError(f"{there} may not be written to; choose another --out.")
+
+
 def inside(folder: Path, name: str) -> Path:
     """``folder / name``, where a file list names it; UserError when that leaves the folder."""
     path = folder / name

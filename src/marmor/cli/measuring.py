@@ -6,6 +6,7 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from marmor.base.errors import UserError, refuse
+from marmor.base.files import check_folder
 from marmor.base.progress import console
 from marmor.cli.arguments import Data, How, Steered
 from marmor.recipes import (
@@ -79,6 +80,8 @@ def evaluate(generated: Positional[Data], settings: Evaluated, out: Path | None 
         generated: a folder, zip or npz of generated images, or any data.
         out: folder for summary.json, the table, the nearest training images and report.html.
     """
+    if out is not None:
+        check_folder(out)
     evaluation_page.tell(evaluating.evaluate(generated, settings), out)
 
 

@@ -20,6 +20,9 @@ REMARK = "marmor"
 """The PNG text under which marmor keeps what must be known of a picture; it is remarked like a conversion."""
 
 
+SIXTEEN = "16 bits per channel were reduced to the upper 8."
+
+
 class Picture(NamedTuple):
     """One decoded image: uint8 (H, W, C) with C 1 or 3, and what was converted or must be known."""
 
@@ -56,6 +59,11 @@ def decode(data: bytes, where: str) -> Picture:
         raise UserError(
             f"{where} cannot be read as an image ({why}); replace or remove this file."
         ) from error
+    if (
+        upright.mode == "I" and image.format == "PPM"
+    ):  # of more than 8 bits, brought to 16 by Pillow
+        upright = Image.fromarray((np.array(upright) >> 8).astype(np.uint8))
+        remarks = tuple(dict.fromkeys((SIXTEEN, *remarks)))
     if upright.mode in ("I", "F"):
         raise UserError(
             f"{where} has 32 bits per pixel (mode {upright.mode}), expected 8; "
@@ -70,7 +78,7 @@ def _container_remarks(image: Image.Image) -> tuple[str, ...]:
     remarks = []
     # Pillow reduces 16-bit colour while it loads; only the raw mode before loading tells.
     if ";16" in str(getattr(image, "tile", "")) or image.mode.startswith("I;16"):
-        remarks.append("16 bits per channel were reduced to the upper 8.")
+        remarks.append(SIXTEEN)
     # MPO is how phones store a JPEG with a preview.
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         remarks.append("of several frames only the first was read.")

@@ -41,15 +41,22 @@ def manifold(generated: Tensor, real: Tensor) -> Manifold:
     if min(len(generated), len(real)) < least:
         raise ValueError(f"{least} samples a side are needed, not {len(generated)} and {len(real)}")
     generated, real = generated.double(), real.double()
-    apart = torch.cat([torch.cdist(rows, real) for rows in generated.split(ROWS)])
     near, wide = _radii(real, (PRECISION_NEIGHBOURS, DENSITY_NEIGHBOURS))
     [own] = _radii(generated, (PRECISION_NEIGHBOURS,))
-    inside = apart <= wide
+    precise, inside = 0, 0
+    recalled, covered = torch.zeros(2, len(real), dtype=torch.bool, device=real.device)
+    for rows, radii in zip(generated.split(ROWS), own.split(ROWS), strict=True):
+        apart = torch.cdist(rows, real)
+        within = apart <= wide
+        precise += int((apart <= near).any(1).sum())
+        inside += int(within.sum())
+        recalled |= (apart <= radii[:, None]).any(0)
+        covered |= within.any(0)
     return Manifold(
-        precision=_share((apart <= near).any(1)),
-        recall=_share((apart <= own[:, None]).any(0)),
-        density=inside.sum().item() / (DENSITY_NEIGHBOURS * len(generated)),
-        coverage=_share(inside.any(0)),
+        precision=precise / len(generated),
+        recall=_share(recalled),
+        density=inside / (DENSITY_NEIGHBOURS * len(generated)),
+        coverage=_share(covered),
     )
 
 

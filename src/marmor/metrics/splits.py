@@ -36,7 +36,13 @@ class Figure(NamedTuple):
     apart: tuple[float, ...]
 
 
-def figures(statistic: Statistic, a: Tensor, b: Tensor, seed: int = 0) -> list[Figure]:
+def figures(
+    statistic: Statistic,
+    a: Tensor,
+    b: Tensor,
+    seed: int = 0,
+    watch: Callable[[float], object] = lambda share: None,
+) -> list[Figure]:
     """The figures of two sets, each with its 95 % interval by random splits.
 
     Both sets are parted at random into halves and those into quarters, ``SPLITS`` times. Parts share no
@@ -47,7 +53,8 @@ def figures(statistic: Statistic, a: Tensor, b: Tensor, seed: int = 0) -> list[F
     to 2 times too wide for precision, recall, density and coverage. Nor a bootstrap: samples drawn twice look
     like copies. The statistic sees samples in random order.
 
-    ``a`` and ``b``: (N, D) and (M, D). Raises ValueError for fewer than ``LEAST`` samples on a side.
+    ``a`` and ``b``: (N, D) and (M, D). ``watch`` is told which share is done. Raises ValueError for fewer
+    than ``LEAST`` samples on a side.
     """
     if min(len(a), len(b)) < LEAST:
         raise ValueError(f"intervals need {LEAST} samples a side, not {len(a)} and {len(b)}")
@@ -57,7 +64,7 @@ def figures(statistic: Statistic, a: Tensor, b: Tensor, seed: int = 0) -> list[F
         first, second = (x.tensor_split(4) for x in both)
         quarters = list(zip(first, second, strict=True))
         pieces += [_joined(quarters[:2]), _joined(quarters[2:]), *quarters]
-    values, *parts = on_cores(lambda pair: statistic(*pair), pieces)
+    values, *parts = on_cores(lambda pair: statistic(*pair), pieces, watch)
     every = zip(values, *parts, strict=True)
     return [_figure(value, _apart(of_parts)) for value, *of_parts in every]
 

@@ -27,8 +27,6 @@ class DcganGenerator(nn.Module):
     """
 
     latent = LATENT
-    reach = (-1.0, 1.0)
-    """The values that its last layer can give."""
 
     def __init__(
         self,

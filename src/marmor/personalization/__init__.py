@@ -39,11 +39,12 @@ from marmor.personalization.sampling import (
     encode,
     plain_colours,
 )
-from marmor.personalization.views import views
+from marmor.personalization.views import SMALLEST_CROP, views
 
 __all__ = [
     "MARK",
     "NAME",
+    "SMALLEST_CROP",
     "AttentionMaps",
     "Background",
     "Box",

@@ -4,18 +4,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-SMALLEST = 0.8
-"""The narrowest crop, as a share of the side."""
+SMALLEST_CROP = 0.8
+"""The usual narrowest crop, as a share of the side."""
 
 
-def views(images: Tensor, generator: torch.Generator, mirror: bool = True) -> Tensor:
+def views(
+    images: Tensor, generator: torch.Generator, mirror: bool = True, smallest: float = SMALLEST_CROP
+) -> Tensor:
     """Random square crops brought back to size, half of them mirrored where asked; (B, C, S, S) of any range.
 
-    The crops are the same with and without ``mirror``.
+    ``smallest``: the narrowest crop, as a share of the side, in (0, 1]; 1 is the whole photo. The crops are
+    the same with and without ``mirror``.
     """
     count = len(images)
     share, across, down, side = torch.rand((4, count), generator=generator)
-    zoom = SMALLEST + (1 - SMALLEST) * share
+    zoom = smallest + (1 - smallest) * share
     mirrored = torch.where(side < 0.5 * mirror, -1.0, 1.0)
     zero = torch.zeros(count)
     rows = torch.stack(

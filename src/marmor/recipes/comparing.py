@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from marmor.base.errors import UserError
-from marmor.base.files import write_json
+from marmor.base.files import check_folder, write_json
 from marmor.base.progress import console
 from marmor.figures import Picture, Report, Section, Table, Text, intervals, save_png, stack, write
 from marmor.metrics import apart, difference
@@ -25,10 +25,12 @@ Numbers = tuple[float, float, float]
 def compare(generated: Sequence[Images], settings: EvaluationSettings, out: Path) -> Path:
     """Evaluates all, prints the table and writes it, the picture, summary.json and report.html into ``out``.
 
-    Raises UserError as ``evaluate_all`` does, and for fewer than two generators.
+    Raises UserError as ``evaluate_all`` does, for fewer than two generators, and where ``out`` can be no
+    folder.
     """
     if len(generated) < 2:
         raise UserError("name at least two sets of generated images to compare.")
+    check_folder(out)
     found = evaluate_all(generated, settings)
     known = tuple(dict.fromkeys(s for one in found for s in one.warnings))
     for sentence in known:

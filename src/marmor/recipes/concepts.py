@@ -16,6 +16,7 @@ from marmor.data import ImageSet, epoch_order, join, read
 from marmor.language import fill, read_templates
 from marmor.personalization import (
     NAME,
+    SMALLEST_CROP,
     Concepts,
     NewRows,
     Placeholder,
@@ -90,6 +91,8 @@ class ConceptWishes:
         templates: what photos are called in training: openai, simple, plain, or a text file with {} on each
             line; eight neutral sentences when left out.
         mirror: whether half of the views of photos are mirrored; not for things with writing on them.
+        crop: the narrowest crop of a photo that is seen, as a share of its side; 1 for the whole photo alone,
+            where things should not look larger than they are.
     """
 
     pipeline: Path
@@ -105,6 +108,7 @@ class ConceptWishes:
     start: Start = "word"
     templates: str | None = None
     mirror: bool = True
+    crop: float = SMALLEST_CROP
 
     @property
     def budget(self) -> Budget:
@@ -142,6 +146,10 @@ class ConceptWishes:
         for name in ("vectors", "batch"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} must be at least 1, not {getattr(self, name)}.")
+        if not 0 < self.crop <= 1:
+            raise UserError(
+                f"--crop is a share of a photo's side, above 0 and at most 1, not {self.crop}."
+            )
         if self.word and len(self.word) not in {1, len(concepts)}:
             raise UserError(
                 f"--word names {len(self.word)} words for {len(concepts)} concepts; "
@@ -296,7 +304,7 @@ class ConceptMethod:
     ) -> None:
         self.lesson, self.module, self.prior = lesson, module, prior
         self.seed, self.batch_size = wishes.seed, wishes.batch
-        self.mirror = wishes.mirror
+        self.mirror, self.crop = wishes.mirror, wishes.crop
         self.scheduler = training_scheduler(lesson.pipeline)
         self.dataset_size = len(lesson.photos.images)
         self.turn = Turn(self.loss, optimizers)
@@ -325,7 +333,7 @@ class ConceptMethod:
         shape = (len(images), pipeline.vae.config.latent_channels, side, side)
         times = self.scheduler.config["num_train_timesteps"]
         return {
-            "image": views(to_unit(images), stream, self.mirror),
+            "image": views(to_unit(images), stream, self.mirror, self.crop),
             "tokens": tokens,
             "spread": torch.randn(shape, generator=stream),
             "noise": torch.randn(shape, generator=stream),

@@ -25,7 +25,7 @@ from marmor.recipes.concepts import (
     wishes_of,
 )
 from marmor.recipes.learned import PROJECTIONS, write_words
-from marmor.recipes.prior import Prior, captions, draw_priors, read_prior
+from marmor.recipes.prior import Drawing, Prior, captions, draw_priors, read_prior
 from marmor.recipes.text_to_image import image_side
 from marmor.recipes.training_images import check_same_images, facts_of
 from marmor.training import Optimizers, RunFolder
@@ -49,6 +49,7 @@ class CustomSettings(ConceptWishes):
             training when left out.
         prior_count: pictures to draw for each concept; 200 is the paper's.
         prior_steps: the sampler's steps for each of them.
+        prior_guidance: scale of the prompt in them; 7.5 is diffusers' own.
         prior_weight: of their error beside that of the photos; 1 as in the published code, 0 does without.
     """
 
@@ -59,6 +60,7 @@ class CustomSettings(ConceptWishes):
     prior_prompt: tuple[str, ...] = ()
     prior_count: int = 200
     prior_steps: int = 50
+    prior_guidance: float = 7.5
     prior_weight: float = 1.0
 
 
@@ -92,7 +94,7 @@ def prepare_with_prior(settings: CustomSettings) -> tuple[Lesson, Prior | None]:
         if getattr(settings, name) < 1:
             flag = name.replace("_", "-")
             raise UserError(f"--{flag} must be at least 1, not {getattr(settings, name)}.")
-    for name in ("rate", "prior_weight"):
+    for name in ("rate", "prior_weight", "prior_guidance"):
         value = getattr(settings, name)
         if not (math.isfinite(value) and value >= 0):
             flag = name.replace("_", "-")
@@ -124,14 +126,10 @@ def _prior_tokens(settings: CustomSettings, lesson: Lesson) -> list[Tensor]:
 def _drawn(run: RunFolder, settings: CustomSettings, lesson: Lesson) -> Prior:
     """The prior that the pipeline draws, or has drawn, into the run folder."""
     folders = [run.path / "prior" / name.strip("<>") for name in settings.concepts]
-    draw_priors(
-        lesson.pipeline,
-        folders,
-        _said(settings),
-        settings.prior_count,
-        settings.prior_steps,
-        settings.seed,
+    drawing = Drawing(
+        settings.prior_count, settings.prior_steps, settings.prior_guidance, settings.seed
     )
+    draw_priors(lesson.pipeline, folders, _said(settings), drawing)
     tokens = _prior_tokens(settings, lesson)
     prior = read_prior(folders, image_side(lesson.pipeline), tokens, settings.prior_weight)
     _keep_drawn(run, prior)

@@ -11,6 +11,7 @@ from tyro.conf import arg
 from marmor import __version__
 from marmor.base.cache import kept_json
 from marmor.base.errors import UserError
+from marmor.base.progress import progress_bar
 from marmor.base.seeds import torch_stream
 from marmor.data import ImageSet, labelled_by_names
 from marmor.metrics import (
@@ -163,7 +164,7 @@ def evaluate_all(generated: Sequence[Images], settings: EvaluationSettings) -> l
             drawn,
             sets.real,
             by,
-            distances(key, by, mine, of_real, count, settings.seed),
+            distances(key, by, mine, of_real, count, settings.seed, name),
             (*told, *_of_instrument(by, drawn, min(count, len(sets.real)))),
             agreement=_agreement(judge, drawn) if judge else None,
             words=settings.words,
@@ -236,30 +237,42 @@ def _of_instrument(by: Instrument, drawn: ImageSet, fewer: int) -> tuple[str, ..
 
 
 def distances(
-    key: tuple[str, ...], by: Instrument, a: Tensor, b: Tensor, count: int, seed: int
+    key: tuple[str, ...],
+    by: Instrument,
+    a: Tensor,
+    b: Tensor,
+    count: int,
+    seed: int,
+    title: str,
 ) -> dict[str, Figure]:
     """Figures of features a (N, D) of drawn and b (M, D) of real images; kept under ``key``.
 
-    ``count``: of drawn images, where a figure depends on how many there are.
+    ``count``: of drawn images, where a figure depends on how many there are. ``title``: of the drawn ones,
+    beside the bar.
     """
     kept = kept_json(
         ("figures", *_version(), *key, str(count), str(seed)),
-        lambda: _distances(by, a, b, count, seed),
+        lambda: _distances(by, a, b, count, seed, title),
     )
     return {name: _figure(*values) for name, values in kept.items()}
 
 
-def _distances(by: Instrument, a: Tensor, b: Tensor, count: int, seed: int) -> dict[str, Figure]:
+def _distances(
+    by: Instrument, a: Tensor, b: Tensor, count: int, seed: int, title: str
+) -> dict[str, Figure]:
     def apart(a: Tensor, b: Tensor) -> tuple[float, ...]:
         return (*frechet_distances(a, b), kernel_distance(a, b))
 
     few = _some(a, count, seed, 0)
-    plain, extrapolated, kernel = figures(apart, a, b, seed)
+    with progress_bar(f"distances of {title}") as bar:
+        plain, extrapolated, kernel = figures(apart, a, b, seed, bar)
     if count < len(a):
-        plain = figures(apart, few, b, seed)[0]
+        with progress_bar(f"distance of {count:,} of {title}") as bar:
+            plain = figures(apart, few, b, seed, bar)[0]
     fewest = min(count, len(b))
     even = _some(few, fewest, seed, 2), _some(b, fewest, seed, 1)
-    precision, recall, density, coverage = figures(manifold, *even, seed)
+    with progress_bar(f"precision and recall of {title}") as bar:
+        precision, recall, density, coverage = figures(manifold, *even, seed, bar)
     return {
         f"frechet.{by.name}": plain,
         f"frechet.{by.name}.extrapolated": extrapolated,

@@ -58,6 +58,7 @@ def tell(found: Evaluation, out: Path | None) -> None:
         return
     write_json(out / "summary.json", figures)
     pictures = {"neighbours": neighbours(found, found.copies)} if found.copies else {}
+    (out / "figures" / "neighbours.png").unlink(missing_ok=True)  # of an evaluation before this one
     for name, image in pictures.items():
         save_png(image, out / "figures" / f"{name}.png")
     write(page(found, rows, pictures), out / "report.html")

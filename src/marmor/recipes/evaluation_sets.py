@@ -49,7 +49,7 @@ def gather(generated: Sequence[Images], real: Images, training: Images | None) -
             raise UserError(
                 f"{name} is named twice; name each set of generated images once, differences to itself are 0."
             )
-    specs = [*((each, ("train",)) for each in generated), (real, (*HELD_OUT, "train"))]
+    specs = [*((each, ("train", *HELD_OUT)) for each in generated), (real, (*HELD_OUT, "train"))]
     taught = training or real
     first = [_read(spec, splits, None) for spec, splits in specs]
     sides = [min(images.size) for images in first if images is not None]
@@ -59,12 +59,13 @@ def gather(generated: Sequence[Images], real: Images, training: Images | None) -
             "themselves; bring one of them to the size that you want to compare."
         )
     read_again = [
-        images or _read(spec, splits, min(sides))
+        _read(spec, splits, min(sides)) if images is None else images
         for images, (spec, splits) in zip(first, specs, strict=True)
     ]
     sets = [images for images in read_again if images is not None]
     known = _read_training(taught, min(sides), named=training is not None)
-    return _matched(names, sets, known, min(sides), name_of(real, "real images"))
+    titles = name_of(real, "real images"), name_of(taught, "training images")
+    return _matched(names, sets, known, min(sides), *titles)
 
 
 def name_of(images: Images, otherwise: str) -> str:
@@ -97,7 +98,8 @@ def _stands_in(training: ImageSet) -> ImageSet:
 def _read_training(source: Images, side: int, named: bool) -> ImageSet | None:
     """None where no training images are known."""
     try:
-        return _read(source, ("train",), None) or _read(source, ("train",), side)
+        found = _read(source, ("train",), None)
+        return _read(source, ("train",), side) if found is None else found
     except MissingSplitError:
         if named:
             raise
@@ -105,7 +107,12 @@ def _read_training(source: Images, side: int, named: bool) -> ImageSet | None:
 
 
 def _matched(
-    names: tuple[str, ...], sets: list[ImageSet], training: ImageSet | None, side: int, real: str
+    names: tuple[str, ...],
+    sets: list[ImageSet],
+    training: ImageSet | None,
+    side: int,
+    real: str,
+    taught: str,
 ) -> Sets:
     every = [*sets, training] if training is not None else sets
     if len({images.size for images in every}) > 1:
@@ -116,12 +123,13 @@ def _matched(
     known, said = None, ()
     if training is not None:
         known, said = _apart(every[-1], held_out)
+        said = (*(f"{taught}: {note}" for note in every[-1].notes), *said)
     told = tuple(
         (
             *(f"{name}: {note}" for note in images.notes),
             *(f"{real}: {note}" for note in held_out.notes),
-            *_colours(before, sets[-1]),
-            *_formats(images, held_out),
+            *_colours(name, before, sets[-1]),
+            *_formats(name, images, held_out),
             *said,
         )
         for name, images, before in zip(names, drawn, sets, strict=False)
@@ -144,27 +152,30 @@ def _apart(training: ImageSet, real: ImageSet) -> tuple[ImageSet | None, tuple[s
     return training.take(kept), (sentence,)
 
 
-def _colours(drawn: ImageSet, real: ImageSet) -> Iterator[str]:
+def _colours(name: str, drawn: ImageSet, real: ImageSet) -> Iterator[str]:
     if drawn.channels != real.channels:
-        grey, colour = ("generated", "real") if drawn.channels == 1 else ("real", "generated")
+        grey, colour = (
+            (name, "the real images") if drawn.channels == 1 else ("the real images", name)
+        )
         yield (
-            f"the {grey} images are grey and the {colour} ones in colour: grey was copied to red, green and "
-            "blue, and distances see the difference."
+            f"{grey} are grey and {colour} in colour: grey was copied to red, green and blue, and distances "
+            "see the difference."
         )
 
 
-def _formats(drawn: ImageSet, real: ImageSet) -> Iterator[str]:
+def _formats(name: str, drawn: ImageSet, real: ImageSet) -> Iterator[str]:
+    sides = (name, "the real images")
     told = [", ".join(sorted(set(map(_format, images.names)))) for images in (drawn, real)]
-    unknown = [which for which, names in zip(("generated", "real"), told, strict=True) if not names]
+    unknown = [which for which, formats in zip(sides, told, strict=True) if not formats]
     if unknown:
         yield (
-            f"the file formats of the {' and '.join(unknown)} images are not known: where one side was "
-            "compressed and the other was not, distances see it."
+            f"the file formats of {' and of '.join(unknown)} are not known: where one side was compressed "
+            "and the other was not, distances see it."
         )
     elif told[0] != told[1]:
         yield (
-            f"the generated files are {told[0]} and the real ones {told[1]}: the traces that JPEG leaves "
-            "are a difference too, and distances see it."
+            f"the files of {name} are {told[0]} and those of the real images {told[1]}: the traces that JPEG "
+            "leaves are a difference too, and distances see it."
         )
 
 

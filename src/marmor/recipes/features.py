@@ -22,7 +22,9 @@ from marmor.networks.extractors import (
 )
 from marmor.recipes.models import load_judge
 
-BATCH = 32
+BATCH = 4
+"""Larger ones have activations of more than 32 MiB, which the C library maps anew each time: that took longer
+than the network itself."""
 PREPARATION = "2"
 """Of how images are prepared for extractors; another one makes the cache measure features anew."""
 PHOTOGRAPHS = "efficientnet-lite0"

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -64,7 +64,7 @@ class GanSettings:
         batch: images a turn; the objective's own choice when left out.
         size: side to crop and resize images to, 8, 16, 32, 64 …
         mirror: whether half of the images are mirrored left to right, not for things with writing on them;
-            when left out r3gan does, the others as published do not.
+            auto is on for r3gan alone, since the others were published without.
         classes: draw the classes that the images are labelled with, on request.
         precision: auto is bf16 where the processor has it.
     """
@@ -78,7 +78,7 @@ class GanSettings:
     seed: int = 0
     batch: int | None = None
     size: int = 64
-    mirror: bool | None = None
+    mirror: Literal["auto", "on", "off"] = "auto"
     classes: bool = False
     precision: Precision = "auto"
 
@@ -92,8 +92,7 @@ class GanSettings:
 def train(settings: GanSettings) -> RunFolder:
     """Trains a pair into a new run folder; Ctrl-C saves, `marmor resume` goes on.
 
-    Raises UserError for wishes that cannot be, images that cannot be read, and images with values that the
-    generator cannot draw, before anything is written.
+    Raises UserError for wishes that cannot be and images that cannot be read, before anything is written.
     """
     _check(settings)
     data = _load(settings)
@@ -191,8 +190,8 @@ def _contest(settings: GanSettings, data: ImageSet) -> Contest:
     torch.manual_seed(derive(settings.seed, "weights"))  # initial weights use the global stream
     players = players_of(_model(settings, data))
     design = GANS[settings.objective]
-    if settings.mirror is not None:
-        design = replace(design, mirrored=settings.mirror)
+    if settings.mirror != "auto":
+        design = replace(design, mirrored=settings.mirror == "on")
     return Contest(players, design, data, settings.batch or design.batch_size, settings.seed)
 
 

@@ -22,7 +22,7 @@ from marmor.recipes.page_parts import (
     training_command,
 )
 from marmor.recipes.references import references_of_gan
-from marmor.training import RunFolder
+from marmor.training import GAVE_UP, RunFolder
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,10 @@ class GanFindings:
         networks: the layers of both networks as tables of text, by title.
         searched: training images among which the nearest were looked for.
         retreats: each time the guard sent the run back.
+        end: the last line of the log where the run gave up; else None.
         faces: how often a face is found; None where nobody looked.
         beside: another model whose first images are shown too.
+        words: what else a person asked the report for.
     """
 
     run: RunFolder
@@ -48,8 +50,10 @@ class GanFindings:
     networks: Mapping[str, str]
     searched: int
     retreats: Sequence[Mapping[str, Any]]
+    end: Mapping[str, Any] | None = None
     faces: FaceShares | None = None
     beside: str | None = None
+    words: tuple[str, ...] = ()
 
 
 def page(found: GanFindings) -> Report:
@@ -175,6 +179,8 @@ def _guard_section(found: GanFindings) -> Section:
         f"{retreat['back_to']:,} and on with smaller steps."
         for retreat in found.retreats
     ]
+    if found.end is not None:
+        told.append(f"After step {found.end['step']:,} {found.end[GAVE_UP]}; the run gave up.")
     lead = (
         "At every milestone marmor looks for losses that explode, a critic that has won and a generator that "
         "has collapsed."
@@ -188,6 +194,6 @@ def _commands(found: GanFindings) -> list[str]:
     each = ["--per-class", str(figures["sample.per_class"])]
     return [
         training_command(found.run),
-        shlex.join(["marmor", "report", path, *seed, *each]),
+        shlex.join(["marmor", "report", path, *seed, *each, *found.words]),
         shlex.join(["marmor", "sample", path, "--out", "samples", *seed, *each]),
     ]

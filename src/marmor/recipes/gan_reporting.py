@@ -9,7 +9,8 @@ from PIL import Image
 
 from marmor.data import read_picture
 from marmor.figures import curves, grid, side_by_side
-from marmor.recipes.asking import ask_classes, ask_in_all, names_of
+from marmor.recipes.asking import ask_classes, asked, names_of
+from marmor.recipes.commands import options
 from marmor.recipes.drawing import draw_with_bar, write_images
 from marmor.recipes.exploring import Alphas, interpolation, noise_of, scale_of
 from marmor.recipes.face_shares import FaceShares, face_shares
@@ -26,7 +27,7 @@ from marmor.recipes.generators import Generator
 from marmor.recipes.latents import LatentGenerator
 from marmor.recipes.models import load_generator
 from marmor.recipes.publishing import clear, faces_to_compare, neighbours_of, publish, taken
-from marmor.training import RunFolder
+from marmor.training import GAVE_UP, RunFolder
 
 FIRST = 32
 COLUMNS = 8
@@ -72,15 +73,25 @@ def report(
         images["beside"] = side_by_side(both, [each.origin for each in (generator, other)])
     networks = summaries(players_of(run.config["settings"]["model"]))
     found = GanFindings(
-        run, generator, figures, images, networks, searched, _retreats(run), faces, beside
+        run,
+        generator,
+        figures,
+        images,
+        networks,
+        searched,
+        _retreats(run),
+        _end(run),
+        faces,
+        beside,
+        options({"beside": beside, "real": real}),
     )
     text = "\n\n".join(f"{title}\n{layers}" for title, layers in networks.items())
     return publish(run, figures, images, text, page(found))
 
 
 def first_images(generator: Generator, seed: int) -> Image.Image:
-    """The first 32 images of a model, eight a row; of a model of classes some of each."""
-    drawn = draw_with_bar(generator, ask_in_all(generator, FIRST), seed, "auto")
+    """The first 32 images of a model, eight a row; of one of classes some of each, of one of scenes any."""
+    drawn = draw_with_bar(generator, asked(generator, count=FIRST), seed, "auto")
     pixels = torch.stack([item.image for item in drawn])
     return grid(pixels, COLUMNS, scale_of(pixels, 64))
 
@@ -93,9 +104,8 @@ def _figures(
         "model.parameters": sum(p.numel() for p in generator.network.parameters()),
         "retreats": len(_retreats(run)),
     }
-    if history := run.history():
-        last = history[-1]
-        figures |= {f"train.{name}": last[name] for name in LAST_LOGGED if name in last}
+    for line in run.history():
+        figures |= {f"train.{name}": line[name] for name in LAST_LOGGED if name in line}
     if milestones := milestones_of(run):
         figures[DIVERSITY] = milestones[-1][DIVERSITY]
     return figures | (faces.figures() if faces else {})
@@ -104,6 +114,12 @@ def _figures(
 def _retreats(run: RunFolder) -> list[dict[str, Any]]:
     last = run.checkpoints.load()
     return last.position["retreats"] if last else []
+
+
+def _end(run: RunFolder) -> dict[str, Any] | None:
+    """The last line of the log, where the run gave up there."""
+    last = run.history()[-1:]
+    return last[0] if last and GAVE_UP in last[0] else None
 
 
 def _pictures(run: RunFolder, generator: LatentGenerator, seed: int) -> dict[str, Image.Image]:

@@ -105,7 +105,9 @@ def _scheduler(pipeline: Any, solver: str | None) -> Any:
         return pipeline.scheduler
     import diffusers
 
-    return getattr(diffusers, SOLVERS[solver]).from_config(pipeline.scheduler.config)
+    # Solvers that clip what they predict would clip latents, whose scale is not that of images.
+    config = {"clip_sample": False, **pipeline.scheduler.config}
+    return getattr(diffusers, SOLVERS[solver]).from_config(config)
 
 
 @torch.inference_mode()

@@ -57,6 +57,7 @@ class Findings:
         faces: how often a face is found; None for other pictures than faces.
         beside: another generator whose grid is shown too.
         scenes: what is told of a model of scenes, in place of what judges of classes say.
+        words: what else a person asked the report for.
     """
 
     run: RunFolder
@@ -69,6 +70,7 @@ class Findings:
     faces: FaceShares | None = None
     beside: str | None = None
     scenes: Scenes | None = None
+    words: tuple[str, ...] = ()
 
 
 def held_out(run: RunFolder, measured: Mapping[str, Measured]) -> dict[str, Share]:
@@ -319,7 +321,7 @@ def _commands(found: Findings) -> list[str]:
         drawing += ["--per-class", str(figures["sample.per_class"])]
     return [
         training_command(run),
-        shlex.join(["marmor", "report", str(run.path), *drawing]),
+        shlex.join(["marmor", "report", str(run.path), *drawing, *found.words]),
         shlex.join(
             ["marmor", "sample", str(run.path), "--out", "samples", *drawing, *_list(found)]
         ),

@@ -72,44 +72,57 @@ def captions(word: str, sentences: Sequence[str]) -> list[str]:
     return [sentence.replace("{}", word) for sentence in sentences]
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """How a pipeline draws its own prior.
+
+    Args:
+        count: pictures of each concept's kind.
+        steps: of the sampler, for each.
+        guidance: scale of the prompt (Ho & Salimans 2021, as diffusers counts it: 1 is without).
+        seed: of the noise.
+    """
+
+    count: int
+    steps: int
+    guidance: float
+    seed: int
+
+
 def draw_priors(
-    pipeline: Any,
-    folders: Sequence[Path],
-    said: Sequence[list[str]],
-    count: int,
-    steps: int,
-    seed: int,
+    pipeline: Any, folders: Sequence[Path], said: Sequence[list[str]], drawing: Drawing
 ) -> None:
-    """Draws ``count`` PNG files into each folder, called what ``said`` has for it; those there already stay.
+    """Draws PNG files into each folder, called what ``said`` has for it; those there already stay.
 
     Each picture has noise of its own, and they are always drawn in the same batches: a run that was stopped
     sees those that an uninterrupted one sees. The first of several processes draws.
     """
     siblings = processes()
     jobs = [
-        (folder, sentences, range(first, min(first + BATCH, count)))
+        (folder, sentences, range(first, min(first + BATCH, drawing.count)))
         for folder, sentences in zip(folders, said, strict=True)
-        for first in range(0, count, BATCH)
+        for first in range(0, drawing.count, BATCH)
     ]
     if siblings.is_main_process:
         with progress_bar("prior pictures") as bar:
             for done, (folder, sentences, numbers) in enumerate(jobs):
-                _draw(pipeline, folder, sentences, numbers, steps, seed)
+                _draw(pipeline, folder, sentences, numbers, drawing)
                 bar((done + 1) / len(jobs))
     siblings.wait_for_everyone()
 
 
 @torch.no_grad()
 def _draw(
-    pipeline: Any, folder: Path, sentences: list[str], numbers: range, steps: int, seed: int
+    pipeline: Any, folder: Path, sentences: list[str], numbers: range, drawing: Drawing
 ) -> None:
     files = [folder / f"{number:04d}.png" for number in numbers]
     if all(file.is_file() for file in files):
         return
     latents = pipeline(
         [sentences[number % len(sentences)] for number in numbers],
-        num_inference_steps=steps,
-        generator=[torch_stream(seed, "prior", folder.name, number) for number in numbers],
+        num_inference_steps=drawing.steps,
+        guidance_scale=drawing.guidance,
+        generator=[torch_stream(drawing.seed, "prior", folder.name, n) for n in numbers],
         output_type="latent",
     ).images
     images = to_bytes(decode(pipeline, latents)).cpu()

@@ -14,7 +14,8 @@ from marmor.data import DOMAIN, SHOWS
 from marmor.figures import bars, confusion
 from marmor.networks.summary import format_summary, summarise
 from marmor.recipes import gan_reporting, personal_reporting
-from marmor.recipes.asking import PER_CLASS, ask_classes
+from marmor.recipes.asking import PER_CLASS, ask_any_scenes, ask_classes
+from marmor.recipes.commands import options
 from marmor.recipes.denoising import DiffusionGenerator
 from marmor.recipes.drawing import Drawn, as_images, draw_with_bar, write_images
 from marmor.recipes.face_shares import FaceShares, face_shares
@@ -114,7 +115,18 @@ def report(
     if beside is not None:
         images["beside"] = _beside(beside, seed)
     network = _model_summary(generator)
-    found = Findings(run, generator, figures, images, network, measured, searched, faces, beside)
+    found = Findings(
+        run,
+        generator,
+        figures,
+        images,
+        network,
+        measured,
+        searched,
+        faces,
+        beside,
+        words=options({"judge": judge, "beside": beside, "real": real}),
+    )
     return publish(run, figures, images, network, page(found))
 
 
@@ -141,7 +153,10 @@ def _report_scenes(
     neighbours, searched = neighbours_of(run, first)
     images = scenes.images | training_curves(run) | {"neighbours": neighbours}
     network = _model_summary(generator)
-    found = Findings(run, generator, figures, images, network, {}, searched, scenes=scenes)
+    words = options({"judge": judge})
+    found = Findings(
+        run, generator, figures, images, network, {}, searched, scenes=scenes, words=words
+    )
     return publish(run, figures, images, network, page(found))
 
 
@@ -244,8 +259,8 @@ def _pictures(
 
 def _beside(spec: str, seed: int) -> Image.Image:
     other = load_generator(spec)
-    drawn = draw_with_bar(other, ask_classes(other, COLUMNS), seed, "auto")
-    return class_grid(drawn, COLUMNS)
+    asks = ask_any_scenes(other) if SHOWS in other.vocabulary else ask_classes(other, COLUMNS)
+    return class_grid(draw_with_bar(other, asks, seed, "auto"), COLUMNS)
 
 
 def _model_summary(generator: DiffusionGenerator) -> str:

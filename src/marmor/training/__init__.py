@@ -4,6 +4,7 @@ from marmor.training.average import Average
 from marmor.training.budget import Budget, linear_decay, warmup_then_linear
 from marmor.training.checkpoints import Checkpoint, load_weights, save_weights
 from marmor.training.loop import (
+    GAVE_UP,
     Alarm,
     Begin,
     DivergenceError,
@@ -21,6 +22,7 @@ from marmor.training.replicas import Batch
 from marmor.training.run import RunFolder, environment
 
 __all__ = [
+    "GAVE_UP",
     "Alarm",
     "Average",
     "Batch",

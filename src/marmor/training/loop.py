@@ -84,7 +84,11 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How the loop runs, whatever the method."""
+    """How the loop runs, whatever the method.
+
+    ``channels_last``: whether convolutions compute in the order of memory that is fastest for them; GroupNorm
+    in bfloat16 is slower so, on a CPU, and networks of few channels spend more of their time there.
+    """
 
     budget: Budget
     ema: float = 0.995
@@ -93,6 +97,7 @@ class LoopSettings:
     log_every: int = 20
     checkpoint_seconds: float = 60.0
     milestones: int = 8
+    channels_last: bool = True
 
 
 @dataclass
@@ -104,6 +109,8 @@ class Position:
     seconds: float = 0.0
     pending: dict[str, float] = field(default_factory=dict)
     """Sums of the scalars since the last log line."""
+    pending_steps: int = 0
+    """How many steps these sums are of."""
     milestone: int = 0
     """How many of the budget's milestones have been probed."""
     retreats: list[dict[str, Any]] = field(default_factory=list)
@@ -129,6 +136,8 @@ Begin = Callable[[nn.Module, int], None]
 may be, and how often a guard has sent the run back, which calls for gentler steps."""
 
 MOST_RETREATS = 6
+GAVE_UP = "gave_up"
+"""In the last line of the log: why a run that was sent back once more ended."""
 
 
 class DivergenceError(UserError):
@@ -156,7 +165,8 @@ def fit(
     Where ``guard`` finds a milestone bad or ``alarm`` another line of the log, or there is a guard and the
     loss is no longer finite, the run goes back to the last good milestone, and, where it then comes no
     further, to its start; ``begin`` is told, and the first log line from there on says why under
-    ``"retreat"``. The seventh time it stops with DivergenceError. Without a guard no alarm is heard.
+    ``"retreat"``. The seventh time it stops with DivergenceError, and the last line of the log says why under
+    ``"gave_up"``. Without a guard no alarm is heard.
     """
     return _Fit(method, run, settings, watch, probe, guard, begin, alarm).run_to_end()
 
@@ -179,7 +189,9 @@ class _Fit:
         self.processes = processes()
         self.device = torch.device(self.processes.device or "cpu")
         self.precision: NumberFormat = resolve(settings.precision, self.device)
-        self.module = _channels_last(method.module.to(self.device))
+        self.module = method.module.to(self.device)
+        if settings.channels_last:
+            _channels_last(self.module)
         self.average = Average(self.module, settings.ema)
         rows, uneven = divmod(method.batch_size, self.processes.num_processes)
         if uneven:
@@ -226,12 +238,12 @@ class _Fit:
             self.at.images += self.method.batch_size
             self.at.seconds += now - clock
             clock = now
+            self.at.pending_steps += 1
             for name, value in scalars.items():
                 self.at.pending[name] = self.at.pending.get(name, 0.0) + value
             progress = self._progress()
-            since = self.at.step % self.settings.log_every
-            if since == 0 or progress >= 1:
-                self._log(since or self.settings.log_every, progress)
+            if self.at.step % self.settings.log_every == 0 or progress >= 1:
+                self._log(progress)
                 clock = time.monotonic()
                 progress = self._progress()  # a guard may have sent the run back
             if self._anywhere(interrupted.is_set()):
@@ -306,18 +318,16 @@ class _Fit:
         assert isinstance(count, Tensor)
         return count.item() > 0
 
-    def _log(self, steps: int, progress: float) -> None:
-        """Logs the means over the last ``steps`` steps; probes a milestone."""
+    def _log(self, progress: float) -> None:
+        """Logs the means over the steps since the last line; probes a milestone."""
+        steps = self.at.pending_steps
         record = {
-            "step": self.at.step,
-            "images": self.at.images,
-            "seconds": round(self.at.seconds, 3),
+            **self._place(),
             "rate": self.method.rate(progress),
             **{name: total / steps for name, total in self.at.pending.items()},
+            **self._came_back(self.at.step - steps),
         }
-        if self.at.retreats and self.at.retreats[-1]["back_to"] == self.at.step - steps:
-            record["retreat"] = self.at.retreats[-1]["why"]
-        self.at.pending = {}
+        self.at.pending, self.at.pending_steps = {}, 0
         reached = int(progress * self.settings.milestones)
         passed, self.at.milestone = reached > self.at.milestone, reached
         if self.processes.is_main_process:
@@ -331,6 +341,19 @@ class _Fit:
         if self.guard is not None and asks is not None:
             self._look_after(asks, record, passed)
 
+    def _place(self) -> dict[str, Any]:
+        """Where the run stands, as every line of the log begins."""
+        at = self.at
+        return {"step": at.step, "images": at.images, "seconds": round(at.seconds, 3)}
+
+    def _came_back(self, step: int) -> dict[str, str]:
+        """Why the run was last sent back to ``step``; earlier reasons too, whose lines the log lost by it."""
+        retreats = self.at.retreats
+        if not retreats or retreats[-1]["back_to"] != step:
+            return {}
+        why = [str(each["why"]) for each in retreats if each["back_to"] >= step]
+        return {"retreat": "; then ".join(why)}
+
     def _look_after(self, asks: Guard | Alarm, record: dict[str, Any], milestone: bool) -> None:
         """Goes back where a line of the log is bad; keeps a good milestone."""
         wrong = asks(record) if self.processes.is_main_process else None
@@ -343,14 +366,15 @@ class _Fit:
         """Goes back where there is a guard; the seventh time, or without one, raises DivergenceError."""
         if self.guard is None:
             raise DivergenceError(self._divergence(wrong))
-        record = {"step": self.at.step, "images": self.at.images, "seconds": self.at.seconds}
-        self._retreat(wrong, record)
+        self._retreat(wrong, self._place())
 
     def _retreat(self, wrong: str | None, record: dict[str, Any]) -> None:
         """Goes back to the last good milestone, because of ``wrong``."""
         seen = {"why": wrong, "record": record}
         retreats = [*self.at.retreats, seen]
         if len(retreats) > MOST_RETREATS:
+            if self.processes.is_main_process:
+                self.run.log({**self._place(), GAVE_UP: wrong})
             raise DivergenceError(
                 f"training stopped at step {self.at.step}, sent back for the {len(retreats)}th time: "
                 f"{wrong}. Start a new run with another method or --seed."
@@ -408,12 +432,11 @@ class _Fit:
         )
 
 
-def _channels_last(module: nn.Module) -> nn.Module:
+def _channels_last(module: nn.Module) -> None:
     """Convolution weights in the memory order that CPUs and GPUs convolve fastest."""
     for parameter in module.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return module
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def _prefix(arrays: _Arrays, split: str) -> str:
 
 
 def _to_nchw(images: np.ndarray, where: str) -> Tensor:
-    if images.dtype.kind == "f" and images.size and (images.min() < -1 or 1 < images.max() <= 16):
+    if _normalised(images):
         raise UserError(
             f"{where} is {images.dtype}{_range(images)}: these were normalised by mean and spread, as for "
             "ImageNet, which a generator that ends in a tanh cannot draw; give the uint8 images in 0 … 255, "
@@ -102,7 +102,8 @@ def _to_nchw(images: np.ndarray, where: str) -> Tensor:
     if images.dtype != np.uint8:
         raise UserError(
             f"{where} is {images.dtype}{_range(images)}, expected uint8 in 0 … 255; convert it, "
-            "for values in 0 … 1 with (x * 255).round().astype('uint8')."
+            "for values in 0 … 1 with (x * 255).round().astype('uint8'), for -1 … 1 with "
+            "((x + 1) * 127.5).round().astype('uint8')."
         )
     if images.ndim == 3:
         images = images[..., None]
@@ -116,6 +117,13 @@ def _to_nchw(images: np.ndarray, where: str) -> Tensor:
     channels_last = images.shape[3] in (1, 3)
     ordered = images.transpose(0, 3, 1, 2) if channels_last else images
     return torch.from_numpy(np.ascontiguousarray(ordered))
+
+
+def _normalised(images: np.ndarray) -> bool:
+    """Whether these are pixels less their mean, over their spread: darker than 0, and not -1 … 1."""
+    if images.dtype.kind != "f" or not images.size:
+        return False
+    return images.min() < -1 or (images.min() < 0 and images.max() > 1)
 
 
 def _range(values: np.ndarray) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from marmor.base.errors import UserError
 from marmor.data.classes import natural_key
 
 
@@ -37,10 +38,13 @@ def visible(name: str) -> bool:
 
 
 def folder_tree(folder: Path) -> Tree:
-    """Every visible file of a folder and its sub-folders; linked folders are followed once."""
+    """Every visible file of a folder and its sub-folders; linked folders are followed once.
+
+    Raises UserError for a folder that may not be listed.
+    """
     names = []
     seen = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
+    for place, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
         # A link that leads back up would otherwise be walked without end.
         real = os.path.realpath(place)
         if real in seen:
@@ -51,3 +55,7 @@ def folder_tree(folder: Path) -> Tree:
         names += [(relative / file).as_posix() for file in files]
     ordered = tuple(sorted(filter(visible, names), key=natural_key))
     return Tree(folder, ordered, lambda name: (folder / name).read_bytes())
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(f"the folder {error.filename} cannot be listed: {error.strerror}.") from error
