@@ -115,9 +115,10 @@ def test_few_points_are_marked_and_many_are_not(monkeypatch):
     assert np.array_equal(many, drawn(13))
 
 
-def test_a_long_title_takes_two_lines_and_is_not_cut() -> None:
+@pytest.mark.parametrize("label", ["a", "runs/a/long/path/to/what/was/drawn"])
+def test_a_long_title_takes_two_lines_and_is_not_cut(label: str) -> None:
     short, long = (
-        np.asarray(intervals(["a"], [(1.0, 0.5, 1.5)], title).convert("L"))
+        np.asarray(intervals([label], [(1.0, 0.5, 1.5)], title).convert("L"))
         for title in ("short", "a title of so many words " * 3)
     )
     assert long.shape[0] > short.shape[0]

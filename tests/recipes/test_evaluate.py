@@ -14,6 +14,7 @@ from marmor.base.errors import UserError
 from marmor.cli import main
 from marmor.data import ImageSet, read, write, write_splits
 from marmor.recipes import features
+from marmor.recipes.comparing import short
 from marmor.recipes.evaluating import EvaluationSettings, evaluate, evaluate_all
 from marmor.recipes.evaluation_page import tell
 from marmor.recipes.evaluation_sets import gather
@@ -210,7 +211,7 @@ def test_several_generators_stand_in_one_table(real: Path, tmp_path: Path, capsy
     out = tmp_path / "comparison"
     main(["compare", same, blurred, "--real", str(real), "--features", "pixels", "--out", str(out)])
     rows = (out / "table.csv").read_text().splitlines()
-    assert rows[0].endswith(f"{blurred} − {same}")
+    assert rows[0] == "measure,same,blurred,blurred − same"
     distance = next(row for row in rows if "extrapolated" in row)
     low = float(distance.rsplit("(", 1)[1].split(" to ")[0])
     assert low > 0  # blurred ones lie further away, and the interval of the difference says so
@@ -305,6 +306,13 @@ def test_warnings_of_several_sets_say_which_one_is_meant(tmp_path: Path, capsys)
     said = capsys.readouterr().out
     assert f"the files of {sets[1]} are .jpg and those of the real images .png" in said
     assert f"the files of {sets[0]}" not in said
+
+
+def test_sets_are_called_by_what_tells_their_paths_apart() -> None:
+    assert short(["runs/a/drawn/gan", "runs/a/drawn/diffusion"]) == ["gan", "diffusion"]
+    assert short(["/runs/a/drawn", "/runs/b/drawn"]) == ["a/drawn", "b/drawn"]
+    assert short(["drawn", "old/drawn"]) == ["drawn", "old/drawn"]
+    assert short(["images 1", "images 2"]) == ["images 1", "images 2"]
 
 
 def test_generated_images_may_be_the_only_split_of_their_file(real: Path, tmp_path: Path) -> None:

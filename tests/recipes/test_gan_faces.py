@@ -273,6 +273,27 @@ def test_a_batch_is_another_for_each_turn_and_the_generator_sees_the_last(data: 
     assert not last["latent"].equal(game.draw(1, design.turns.of(1) - 1)["latent"])
 
 
+def test_dcgan_learns_from_the_images_that_its_critic_saw(data: Path) -> None:
+    game, players = game_of(data, "dcgan")
+    seen = []
+    players.generator.register_forward_hook(lambda *told: seen.append(told[2]))
+    critic, generator = game.draw(0, 0), game.draw(0, 1)
+    assert generator["latent"].equal(critic["latent"])
+    game.critic_loss(players, critic)["loss"].backward()
+    assert not any(weights.grad is not None for weights in players.generator.parameters())
+    reused = game.generator_loss(players, generator)["loss"]
+    reused.backward()
+    assert all(weights.grad is not None for weights in players.generator.parameters())
+    assert len(seen) == 1
+    anew = game.generator_loss(players, generator)["loss"]
+    assert len(seen) == 2
+    assert anew.item() == pytest.approx(reused.item(), rel=1e-5)
+    # The others draw new ones.
+    game, players = game_of(data, "r3gan")
+    game.critic_loss(players, game.draw(0, 0))
+    assert players.drawn is None
+
+
 def test_half_of_the_images_are_mirrored_on_request(data: Path) -> None:
     images = read(str(data), "train").resized(8).unlabelled()
     straight = to_unit(images.images)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
 
-from marmor.figures.style import HAIRLINE, INK, PALETTE, PAPER, SHADES, dress, wrapped
+from marmor.figures.style import HAIRLINE, INK, PALETTE, PAPER, SHADES, TITLE, dress, wrapped
 
 DPI = 192
 WIDTH = 6.6  # inches
@@ -152,7 +152,10 @@ def intervals(
     axes.axvline(0, color=HAIRLINE, linewidth=0.7)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
-    dress(axes, title, "")
+    dress(axes, "")
+    # Above the labels too, which may be long.
+    figure.suptitle(wrapped(title, WIDTH), x=0.02, ha="left", **TITLE)
+    axes.locator_params(axis="x", nbins=6)
     axes.grid(axis="x", color=HAIRLINE, linewidth=0.7)
     return picture_of(figure)
 

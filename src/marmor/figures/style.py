@@ -3,6 +3,7 @@
 import textwrap
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -13,6 +14,7 @@ PAPER = "#fdfcfa"
 INK = "#24272b"
 MUTED = "#6b6f76"
 HAIRLINE = "#dcd9d3"
+TITLE: dict[str, Any] = {"color": INK, "fontsize": 12, "fontweight": "bold"}
 LETTERS_AN_INCH = 8  # of a bold title
 
 # Okabe & Ito 2008, "Color Universal Design", without its yellow, which paper swallows.
@@ -42,7 +44,7 @@ def dress(axes: Axes, title: str, xlabel: str = "", ylabel: str = "") -> None:
     figure = axes.get_figure(root=True)
     assert figure is not None
     title = wrapped(title, figure.get_figwidth())
-    axes.set_title(title, loc="left", color=INK, fontsize=12, fontweight="bold", pad=14)
+    axes.set_title(title, loc="left", pad=14, **TITLE)
     axes.set_xlabel(xlabel, color=MUTED, fontsize=10, labelpad=8)
     axes.set_ylabel(ylabel, color=MUTED, fontsize=10, labelpad=8)
     axes.tick_params(colors=MUTED, labelsize=9, length=0, pad=6, which="both")

@@ -58,13 +58,14 @@ def figures(
     """
     if min(len(a), len(b)) < LEAST:
         raise ValueError(f"intervals need {LEAST} samples a side, not {len(a)} and {len(b)}")
-    pieces = [(_shuffled(a, seed, 0, "whole"), _shuffled(b, seed, 1, "whole"))]
+    pieces = [(_order(a, seed, 0, "whole"), _order(b, seed, 1, "whole"))]
     for split in range(SPLITS):
-        both = (_shuffled(x, seed, side, str(split)) for side, x in enumerate((a, b)))
-        first, second = (x.tensor_split(4) for x in both)
+        both = (_order(x, seed, side, str(split)) for side, x in enumerate((a, b)))
+        first, second = (rows.tensor_split(4) for rows in both)
         quarters = list(zip(first, second, strict=True))
         pieces += [_joined(quarters[:2]), _joined(quarters[2:]), *quarters]
-    values, *parts = on_cores(lambda pair: statistic(*pair), pieces, watch)
+    # Rows are taken where they are needed: copies of all pieces at once would be 40 times the features.
+    values, *parts = on_cores(lambda rows: statistic(a[rows[0]], b[rows[1]]), pieces, watch)
     every = zip(values, *parts, strict=True)
     return [_figure(value, _apart(of_parts)) for value, *of_parts in every]
 
@@ -93,9 +94,9 @@ def _figure(value: float, apart: Sequence[float]) -> Figure:
     return Figure(value, value - reach, value + reach, tuple(apart))
 
 
-def _shuffled(x: Tensor, seed: int, side: int, split: str) -> Tensor:
+def _order(x: Tensor, seed: int, side: int, split: str) -> Tensor:
     stream = torch_stream(seed, "splits", side, split)
-    return x[torch.randperm(len(x), generator=stream).to(x.device)]
+    return torch.randperm(len(x), generator=stream).to(x.device)
 
 
 def _joined(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from itertools import combinations
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from PIL import Image
@@ -47,8 +47,18 @@ def compare(generated: Sequence[Images], settings: EvaluationSettings, out: Path
 
 
 def columns_of(found: Sequence[Evaluation]) -> list[str]:
-    first, *others = (one.name for one in found)
+    first, *others = short([one.name for one in found])
     return ["measure", first, *others, *(f"{other} − {first}" for other in others)]
+
+
+def short(names: Sequence[str]) -> list[str]:
+    """Of paths the last part, or as many parts as it takes to tell them apart."""
+    parts = [PurePath(name).parts for name in names]
+    for count in range(1, max(map(len, parts))):
+        tails = ["/".join(each[-count:]) for each in parts]
+        if len(set(tails)) == len(names):
+            return tails
+    return list(names)
 
 
 def rows_of(found: Sequence[Evaluation]) -> list[list[str]]:
@@ -98,7 +108,10 @@ def page(
     facts: dict[str, Any] = {
         "features": found[0].by.title,
         "real images": f"{len(found[0].real):,}",
-        **{one.name: f"{len(one.generated):,} images" for one in found},
+        **{
+            name: f"{len(one.generated):,} images of {one.name}"
+            for name, one in zip(short([one.name for one in found]), found, strict=True)
+        },
     }
     return Report(
         title="Generators held against the same real images",
@@ -112,9 +125,10 @@ def page(
 
 def picture(found: Sequence[Evaluation]) -> Image.Image:
     """A panel for each measure, a line for each generator, with the intervals drawn."""
+    names = short([one.name for one in found])
     panels = [
         intervals(
-            [one.name for one in found],
+            names,
             [measures(one)[name] for one in found],
             title_of(name, found[0].by),
         )

@@ -33,11 +33,14 @@ class Players(nn.Module):
     """
 
     strength: Tensor
+    drawn: Tensor | None
+    """What the critic's turn drew, with its graph, until the generator's turn learns from it."""
 
     def __init__(self, generator: DcganGenerator, critic: DcganCritic) -> None:
         super().__init__()
         self.generator = generator
         self.critic = critic
+        self.drawn = None
         self.register_buffer("strength", torch.zeros(()))
 
 
@@ -70,10 +73,13 @@ class Contest:
         return [self.critic_turn] * self.design.turns.of(step) + [self.generator_turn]
 
     def draw(self, step: int, turn: int) -> Batch:
-        """Images, latents, what augmentation and penalty draw; the generator's turn has the last images."""
-        stream = torch_stream(self.seed, "train", step, turn)
+        """Images, latents, what augmentation and penalty draw; the generator's turn has the last real images,
+        and the last latents too where it learns from what they drew.
+        """
         rows, turns = self.batch_size, self.design.turns
-        seen = turns.before(step) + min(turn, turns.of(step) - 1)
+        last = min(turn, turns.of(step) - 1)
+        stream = torch_stream(self.seed, "train", step, last if self.design.same_images else turn)
+        seen = turns.before(step) + last
         chosen = epoch_order(seen, rows, self.dataset_size, self.seed)
         batch = {
             REAL: to_unit(self.data.images[chosen]),
@@ -97,9 +103,10 @@ class Contest:
     def critic_loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
         assert isinstance(module, Players)
         module.critic.requires_grad_(True)
-        with torch.no_grad():
-            drawn = module.generator(batch["latent"], batch.get(CLASS)).float()
-        real, fake, penalty = self._scores(module.critic, drawn, batch)
+        with torch.set_grad_enabled(self.design.same_images):
+            drawn = module.generator(batch["latent"], batch.get(CLASS))
+        module.drawn = drawn if self.design.same_images else None
+        real, fake, penalty = self._scores(module.critic, drawn.detach().float(), batch)
         scalars = {
             "loss": self.design.objective.critic(real, fake) + penalty,
             "accuracy": self.design.objective.accuracy(real, fake),
@@ -112,7 +119,9 @@ class Contest:
         assert isinstance(module, Players)
         # What reaches the critic's weights would be thrown away.
         module.critic.requires_grad_(False)
-        drawn = module.generator(batch["latent"], batch.get(CLASS))
+        drawn, module.drawn = module.drawn, None
+        if drawn is None:
+            drawn = module.generator(batch["latent"], batch.get(CLASS))
         fake = _scorer(module.critic, batch, FAKE)(drawn).float()
         real = fake
         if self.design.objective.sees_real:

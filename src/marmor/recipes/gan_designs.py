@@ -34,6 +34,8 @@ class GanDesign:
         one_centred: λ, weight of the gradient penalty between them; 0 for none.
         penalty_every: turns of the critic between two penalties at images, each of which then counts as often
             (lazy regularization, Karras et al. 2020 on StyleGAN2, section 3.1).
+        same_images: whether the generator learns from the images of the critic's last turn, which spares
+            drawing others; else from new ones.
         mirrored: whether half of the real images are mirrored left to right.
         augmented: whether the critic sees images changed at random, as strongly as it needs.
         ema: decay of the averaged weights that draw; 0 for the last ones.
@@ -50,6 +52,7 @@ class GanDesign:
     zero_centred: float = 0.0
     one_centred: float = 0.0
     penalty_every: int = 1
+    same_images: bool = False
     mirrored: bool = False
     augmented: bool = False
     ema: float = 0.0
@@ -77,13 +80,14 @@ GANS: dict[str, GanDesign] = {
         ema=0.998,
         rate=cosine_to_quarter,
     ),
-    # Radford et al. 2016.
+    # Radford et al. 2016 and their code.
     "dcgan": GanDesign(
         generator=DcganGenerator,
         critic=DcganCritic,
         objective=NonSaturating(),
         optimizer=partial(FUSED, lr=2e-4, betas=(0.5, 0.999)),
         batch_size=128,
+        same_images=True,
     ),
     # Arjovsky et al. 2017 and their code.
     "wgan": GanDesign(
