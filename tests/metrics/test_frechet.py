@@ -132,8 +132,20 @@ def test_two_samples_of_one_distribution_may_be_zero_apart():
     assert extrapolated.low < 0 < extrapolated.high
 
 
-def test_what_has_no_halves_is_refused():
-    with pytest.raises(ValueError, match="4 samples"):
-        frechet_distances(torch.zeros(3, 2), torch.zeros(9, 2))
+def test_extrapolation_holds_where_samples_are_fewer_than_features():
+    """The bias of features whose variances decay, as a network's do, is then no straight line in 1/N."""
+    stream = torch.Generator().manual_seed(0)
+    spread = torch.arange(1, 401).pow(-0.5)
+    found = [
+        frechet_distances(*(torch.randn(2, 300, 400, generator=stream) * spread)) for _ in range(8)
+    ]
+    plain, extrapolated = (sum(each) / len(found) for each in zip(*found, strict=True))
+    assert plain > 0.5
+    assert abs(extrapolated) < 0.2 * plain  # 0.33 by a straight line
+
+
+def test_what_has_no_quarters_is_refused():
+    with pytest.raises(ValueError, match="8 samples"):
+        frechet_distances(torch.zeros(7, 2), torch.zeros(9, 2))
     with pytest.raises(ValueError, match="one dimension"):
         frechet_distances(torch.zeros(9, 2), torch.zeros(9, 3))

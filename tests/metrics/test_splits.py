@@ -36,15 +36,15 @@ def test_intervals_hold_the_truth_nineteen_times_of_twenty() -> None:
 
 
 def test_the_figure_itself_is_of_all_samples() -> None:
-    a, b = torch.randn(30, 2), torch.randn(50, 2)
+    a, b = torch.randn(40, 2), torch.randn(50, 2)
     shift, count = figures(_shift, a, b)
     assert shift.value == pytest.approx(float(a.mean() - b.mean()), abs=1e-6)
-    assert count.value == 30
+    assert count.value == 40
 
 
 def test_the_share_that_is_done_is_told() -> None:
     told: list[float] = []
-    figures(_shift, torch.randn(30, 2), torch.randn(50, 2), watch=told.append)
+    figures(_shift, torch.randn(40, 2), torch.randn(50, 2), watch=told.append)
     assert told == sorted(told)
     assert told[-1] == 1.0
 
@@ -63,7 +63,7 @@ def test_sorted_samples_give_what_shuffled_ones_do() -> None:
 
 def test_few_samples_have_no_interval() -> None:
     few = torch.zeros(LEAST - 1, 2)
-    with pytest.raises(ValueError, match="intervals need 24"):
+    with pytest.raises(ValueError, match="intervals need 32"):
         figures(_shift, few, torch.zeros(100, 2))
 
 
@@ -86,7 +86,7 @@ def test_intervals_of_all_seven_figures_are_right_from_both_sides(narrower: floa
 
     found = []
     for _ in range(60):
-        a, b = (torch.randn(160, 8, generator=stream, dtype=torch.float64) for _ in range(2))
+        a, b = (torch.randn(240, 8, generator=stream, dtype=torch.float64) for _ in range(2))
         found.append(figures(seven, narrower * a, b))
     for each in zip(*found, strict=True):
         spread = statistics.stdev(figure.value for figure in each)

@@ -194,14 +194,14 @@ def test_classes_are_read_where_a_judge_knows_them(
 
 def test_images_of_one_class_are_read_by_a_judge_that_knows_it(tmp_path: Path) -> None:
     digits = read("digits", "test").colour()
-    sevens = digits.take((digits.labels["class"] == 7).nonzero().flatten()[:30])
+    sevens = digits.take((digits.labels["class"] == 7).nonzero().flatten()[:40])
     folder = Path(_saved(sevens, tmp_path / "sevens"))
     for path in list(folder.iterdir()):
         path.rename(folder / f"7_{path.name}")
     settings = EvaluationSettings(str(folder), "pixels", judge="pretrained:digit-judge")
     read_right = evaluate(str(folder), settings).agreement
     assert read_right is not None
-    assert read_right.count == 30
+    assert read_right.count == 40
     assert read_right.value > 0.9
 
 
@@ -432,12 +432,12 @@ def test_compression_moves_the_distances(real: Path, tmp_path: Path) -> None:
 
 
 def test_other_sizes_are_brought_together_and_told(tmp_path: Path, capsys) -> None:
-    large = _saved(_spots(0, 30).resized(24), tmp_path / "large")
-    sets = gather([_saved(_spots(1, 30), tmp_path / "small")], large, None)
+    large = _saved(_spots(0, 40).resized(24), tmp_path / "large")
+    sets = gather([_saved(_spots(1, 40), tmp_path / "small")], large, None)
     assert sets.drawn[0].size == sets.real.size == (12, 12)
     assert any("24×24 to 12×12" in note for note in sets.warnings[0])
     mixed = tmp_path / "mixed"
-    _saved(_spots(1, 30), mixed)
+    _saved(_spots(1, 40), mixed)
     Image.new("RGB", (9, 20)).save(mixed / "zz.png")
     assert gather([str(mixed)], large, None).drawn[0].size == (24, 24)
     other = tmp_path / "other"
@@ -446,8 +446,8 @@ def test_other_sizes_are_brought_together_and_told(tmp_path: Path, capsys) -> No
 
 
 def test_other_formats_and_kinds_of_pixels_are_told(tmp_path: Path) -> None:
-    drawn = _saved(_spots(1, 30), tmp_path / "jpeg", ".jpg")
-    real = _saved(_spots(0, 30), tmp_path / "png")
+    drawn = _saved(_spots(1, 40), tmp_path / "jpeg", ".jpg")
+    real = _saved(_spots(0, 40), tmp_path / "png")
     Image.fromarray(np.zeros((12, 12, 4), np.uint8)).save(Path(real) / "alpha.png")
     Image.fromarray(np.zeros((12, 12), np.uint16)).save(Path(real) / "deep.png")
     Image.fromarray(np.zeros((12, 12), np.uint8)).save(Path(real) / "grey.png")
@@ -460,14 +460,14 @@ def test_other_formats_and_kinds_of_pixels_are_told(tmp_path: Path) -> None:
 
 def test_spellings_of_a_format_are_one_and_unknown_ones_are_told(tmp_path: Path) -> None:
     sets = [
-        gather([_saved(_spots(1, 30), tmp_path / "a", ".jpeg")], real, None)
-        for real in (_saved(_spots(0, 30), tmp_path / "b", ".jpg"), _spots(0, 30))
+        gather([_saved(_spots(1, 40), tmp_path / "a", ".jpeg")], real, None)
+        for real in (_saved(_spots(0, 40), tmp_path / "b", ".jpg"), _spots(0, 40))
     ]
     assert not any("file formats" in told or "traces" in told for told in sets[0].warnings[0])
     assert any("formats of the real images are not known" in told for told in sets[1].warnings[0])
 
 
-@pytest.mark.parametrize("count", [0, 1, 23])
+@pytest.mark.parametrize("count", [0, 1, 31])
 def test_too_few_images_are_one_sentence(count: int, real: Path, tmp_path: Path, capsys) -> None:
     folder = tmp_path / "few"
     _saved(_spots(0, count), folder)
@@ -478,7 +478,7 @@ def test_too_few_images_are_one_sentence(count: int, real: Path, tmp_path: Path,
     assert said.count("\n") == 1
     assert str(folder) in said
     assert ("holds no image" in said) if not count else (f"holds {count} image" in said)
-    assert not count or "intervals need 24" in said
+    assert not count or "intervals need 32" in said
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,19 @@ def pictures(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.png"))}
 
 
+def test_both_networks_are_printed_layer_by_layer_before_training(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(data, tmp_path / "run", steps=1)
+    said = capsys.readouterr().out.split("training r3gan on")[0]
+    players = gan_faces.players_of(run.config["settings"]["model"])
+    for name in ("generator", "critic"):
+        count = sum(weights.numel() for weights in getattr(players, name).parameters())
+        told = said.split(f"{name}\n")[1]
+        assert "output" in told.splitlines()[0]
+        assert f"{count:,}" in told
+
+
 def test_a_run_is_drawn_from(gan: Path, tmp_path: Path) -> None:
     main(["sample", str(gan), "--count", "7", "--out", str(tmp_path / "seven")])
     main(["sample", str(gan), "--per-class", "3", "--out", str(tmp_path / "three")])

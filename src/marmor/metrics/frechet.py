@@ -9,9 +9,12 @@ from torch import Tensor
 from marmor.base.seeds import torch_stream
 from marmor.metrics.statistics import Gaussian, gaussian
 
+FEWEST = 8
+"""Samples on a side: two in each quarter."""
+
 
 class FrechetDistances(NamedTuple):
-    """``plain``, too large by about a constant / N, and ``extrapolated`` to infinitely many samples."""
+    """``plain``, too large where samples are few, and ``extrapolated`` to infinitely many samples."""
 
     plain: float
     extrapolated: float
@@ -40,21 +43,27 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
 def frechet_distances(a: Tensor, b: Tensor) -> FrechetDistances:
     """The distance of features (N, D) and (M, D), as it is and extrapolated to N, M → ∞.
 
-    The distance of finite samples is too large by about a constant / N (Chong & Forsyth 2020, section 3, who
-    fit a line through 15 subsets). Between the halves of both sets it is therefore too large by twice as
-    much, and twice the distance less the mean of the halves' has no such error; it may come out negative.
-    Rows must be in random order. Raises ValueError where the dimensions differ and for fewer than 4 samples
+    The distance of finite samples is too large by about a/N + b/N² (Chong & Forsyth 2020, section 3, fit a
+    line in 1/N through 15 subsets; with fewer samples than about two for each dimension the line bends). Of
+    all samples, halves and quarters of both sets the mean distances are too large by a/N + b/N²,
+    2 a/N + 4 b/N² and 4 a/N + 16 b/N²: (8 f₁ − 6 f₂ + f₄) / 3 has neither error, and may come out negative.
+    Rows must be in random order. Raises ValueError where the dimensions differ and for fewer than 8 samples
     on a side.
     """
     if a.shape[1:] != b.shape[1:]:
         raise ValueError(
             f"features of one dimension are compared, not {tuple(a.shape)} and {tuple(b.shape)}"
         )
-    if min(len(a), len(b)) < 4:
-        raise ValueError(f"halves need 4 samples a side, not {len(a)} and {len(b)}")
-    plain = _between(a, b)
-    halves = zip(a.tensor_split(2), b.tensor_split(2), strict=True)
-    return FrechetDistances(plain, 2 * plain - statistics.fmean(_between(*half) for half in halves))
+    if min(len(a), len(b)) < FEWEST:
+        raise ValueError(f"quarters need {FEWEST} samples a side, not {len(a)} and {len(b)}")
+    whole, halves, quarters = (_mean_between(a, b, parts) for parts in (1, 2, 4))
+    return FrechetDistances(whole, (8 * whole - 6 * halves + quarters) / 3)
+
+
+def _mean_between(a: Tensor, b: Tensor, parts: int) -> float:
+    """The mean distance of so many parts of a from as many of b."""
+    pairs = zip(a.tensor_split(parts), b.tensor_split(parts), strict=True)
+    return statistics.fmean(_between(*pair) for pair in pairs)
 
 
 def _between(a: Tensor, b: Tensor) -> float:

@@ -16,8 +16,8 @@ SPLITS = 20
 FREEDOM = 8
 """Degrees of freedom of the variance of a sum, by those of its two parts (Satterthwaite 1946): 2 / (0.225 +
 0.0125) = 8.4."""
-LEAST = 24
-"""Samples on a side that an interval needs: six in each quarter."""
+LEAST = 32
+"""Samples on a side that an interval needs: eight in each quarter, which extrapolating parts once more."""
 
 Statistic = Callable[[Tensor, Tensor], tuple[float, ...]]
 """Two sets of features (N, D) and (M, D) → figures."""

@@ -37,7 +37,7 @@ from marmor.recipes.models import LoadedJudge, find_judges, load_judge
 from marmor.recipes.scoring import accuracy, check_judge, judge_images
 
 NEIGHBOURS = 4
-STATISTICS = "2"
+STATISTICS = "3"
 """Of how figures and intervals come out of features; another one makes the cache measure them anew."""
 Source = Annotated[Images, arg(constructor=str)]
 """On the command line always a path or name."""
@@ -124,7 +124,7 @@ class Evaluation:
 def evaluate(generated: Images, settings: EvaluationSettings) -> Evaluation:
     """Everything that is measured of a folder, zip, npz or embedded set of generated images, or an ImageSet.
 
-    Raises UserError for images that cannot be read, fewer than 24 on a side, and instruments that are not
+    Raises UserError for images that cannot be read, fewer than 32 on a side, and instruments that are not
     there.
     """
     return evaluate_all([generated], settings)[0]
