@@ -17,6 +17,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests leave the cache of whoever runs them alone, and owe it nothing."""
+    os.environ["MARMOR_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def plain_unet() -> Callable[[dict[str, Tensor], Tensor, Tensor], Tensor]:
     """(state dict, x, steps) → output, by the formulas alone: what marmor's U-Net is held against."""

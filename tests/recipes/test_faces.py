@@ -99,7 +99,8 @@ def test_networks_for_classes_are_refused(tmp_path: Path, capsys) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_real_faces_are_found_and_noise_is_none(capsys) -> None:
+def test_real_faces_are_found_and_noise_is_none(capsys, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MARMOR_CACHE", str(tmp_path))
     drawn = read("faces", "train", 64).images[:40]
     found = face_shares(drawn, real_faces("faces", None, 64))
     assert (found.drawn.count, found.noise.count) == (40, 40)
