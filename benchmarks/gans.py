@@ -4,10 +4,10 @@
 
 Trains each model with each seed, draws from it, and holds all of one seed against the real images, the
 default GAN first: differences are to it. Needs a machine with nothing else to do; with --at-once 2 two are
-trained side by side, each on half of the cores. What is finished is kept:
-the same command goes on where it stopped, and more seeds and models may be added. Writes table.txt, table.csv
-and results.json of all seeds, and for each seed a folder with its comparison, and first-32.png, the first
-images of all of them side by side.
+trained side by side, each on half of the cores. What is finished is kept: the same command goes on where it
+stopped, and more seeds and models may be added. Writes table.txt, table.csv and results.json of all seeds,
+and for each seed a folder with its comparison, and first-32.png, the first images of all of them side by
+side.
 """
 
 import shutil
@@ -97,6 +97,7 @@ class Made:
 
 def main(settings: Settings) -> None:
     told = asdict(settings)
+    _ = share_of(settings.at_once)
     # Runs of another budget or other images are not gone on with.
     budget = ("data", "minutes", "size", "count", "at_once")
     Kept(settings.out, {name: told[name] for name in budget})

@@ -8,10 +8,15 @@ from multiprocessing import Queue, get_context
 
 import torch
 
+from marmor.base.errors import UserError
+
 
 def share_of(at_once: int) -> int:
-    """Cores that each of so many processes has."""
-    return len(os.sched_getaffinity(0)) // at_once
+    """Cores that each of so many processes has; UserError where there are not enough of them."""
+    cores = len(os.sched_getaffinity(0))
+    if not 1 <= at_once <= cores:
+        raise UserError(f"--at-once must be from 1 to the {cores} cores here, not {at_once}.")
+    return cores // at_once
 
 
 @contextmanager

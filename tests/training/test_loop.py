@@ -234,9 +234,8 @@ def test_with_a_guard_a_run_that_diverges_goes_back_too(tmp_path: Path) -> None:
     assert "the loss is nan" in last.position["retreats"][0]["why"]
     told = {line["step"]: line["retreat"] for line in run.history() if "retreat" in line}
     assert list(told) == [4]
-    assert (
-        told[4].count("the loss is nan") == 2
-    )  # going back further took the first one's line away
+    # Going back further took the first one's line away.
+    assert told[4].count("the loss is nan") == 2
     assert all(values.isfinite().all() for values in last.model.values())
     with pytest.raises(DivergenceError, match=r"7th time: the loss is nan"):
         train(tmp_path / "in vain", Regression(poison_at=30), guard=lambda figures: None)

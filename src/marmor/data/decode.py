@@ -18,8 +18,6 @@ IMAGE_SUFFIXES = frozenset(
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 REMARK = "marmor"
 """The PNG text under which marmor keeps what must be known of a picture; it is remarked like a conversion."""
-
-
 SIXTEEN = "16 bits per channel were reduced to the upper 8."
 
 
@@ -59,9 +57,8 @@ def decode(data: bytes, where: str) -> Picture:
         raise UserError(
             f"{where} cannot be read as an image ({why}); replace or remove this file."
         ) from error
-    if (
-        upright.mode == "I" and image.format == "PPM"
-    ):  # of more than 8 bits, brought to 16 by Pillow
+    if upright.mode == "I" and image.format == "PPM":
+        # Of more than 8 bits a value, which Pillow has brought to 16.
         upright = Image.fromarray((np.array(upright) >> 8).astype(np.uint8))
         remarks = tuple(dict.fromkeys((SIXTEEN, *remarks)))
     if upright.mode in ("I", "F"):

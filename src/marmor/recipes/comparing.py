@@ -47,8 +47,13 @@ def compare(generated: Sequence[Images], settings: EvaluationSettings, out: Path
 
 
 def columns_of(found: Sequence[Evaluation]) -> list[str]:
-    first, *others = short([one.name for one in found])
+    first, *others = names_of(found)
     return ["measure", first, *others, *(f"{other} − {first}" for other in others)]
+
+
+def names_of(found: Sequence[Evaluation]) -> list[str]:
+    """What the sets are called in the table and the picture."""
+    return short([one.name for one in found])
 
 
 def short(names: Sequence[str]) -> list[str]:
@@ -110,7 +115,7 @@ def page(
         "real images": f"{len(found[0].real):,}",
         **{
             name: f"{len(one.generated):,} images of {one.name}"
-            for name, one in zip(short([one.name for one in found]), found, strict=True)
+            for name, one in zip(names_of(found), found, strict=True)
         },
     }
     return Report(
@@ -125,7 +130,7 @@ def page(
 
 def picture(found: Sequence[Evaluation]) -> Image.Image:
     """A panel for each measure, a line for each generator, with the intervals drawn."""
-    names = short([one.name for one in found])
+    names = names_of(found)
     panels = [
         intervals(
             names,

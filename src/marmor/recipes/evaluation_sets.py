@@ -64,8 +64,9 @@ def gather(generated: Sequence[Images], real: Images, training: Images | None) -
     ]
     sets = [images for images in read_again if images is not None]
     known = _read_training(taught, min(sides), named=training is not None)
-    titles = name_of(real, "real images"), name_of(taught, "training images")
-    return _matched(names, sets, known, min(sides), *titles)
+    # Those of the real images' own training split go by what they are: their path is that of the real ones.
+    title = "training images" if training is None else name_of(training, "training images")
+    return _matched(names, sets, known, min(sides), name_of(real, "real images"), title)
 
 
 def name_of(images: Images, otherwise: str) -> str:

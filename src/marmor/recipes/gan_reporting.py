@@ -104,8 +104,9 @@ def _figures(
         "model.parameters": sum(p.numel() for p in generator.network.parameters()),
         "retreats": len(_retreats(run)),
     }
-    for line in run.history():
-        figures |= {f"train.{name}": line[name] for name in LAST_LOGGED if name in line}
+    if lines := [line for line in run.history() if GAVE_UP not in line]:
+        last = lines[-1]
+        figures |= {f"train.{name}": last[name] for name in LAST_LOGGED if name in last}
     if milestones := milestones_of(run):
         figures[DIVERSITY] = milestones[-1][DIVERSITY]
     return figures | (faces.figures() if faces else {})
