@@ -1,6 +1,7 @@
 """Captioned scenes: sentences that name what pictures show, and objects that none of them shows."""
 
 import json
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from marmor.base.seeds import torch_stream
 from marmor.data import captioned, captioned_scenes, read, read_captioned, read_scenes
 from marmor.data.imageset import ImageSet
 from marmor.data.scenes import EVERY_OBJECT, NEW, SEEN, UNSEEN, write_captioned
-from marmor.data.scenes.captions import CAPTIONS, caption, draw_captioned
+from marmor.data.scenes.captions import CAPTIONS, all_calls, caption, draw_captioned
 
 
 def named(sentence: str) -> set[str]:
@@ -33,7 +34,8 @@ def test_sentences_name_the_objects_of_their_pictures_and_no_others() -> None:
     for name, scene in lists.pictures.items():
         shown = {EVERY_OBJECT[k] for k in scene}
         assert len(captions[name]) == CAPTIONS
-        assert all(named(sentence) == shown for sentence in captions[name])
+        assert all(named(each.sentence) == shown for each in captions[name])
+        assert all({*each.calls} == shown for each in captions[name])
     assert {len(scene) for scene in lists.pictures.values()} == {1, 2, 3}
 
 
@@ -42,10 +44,12 @@ def test_objects_are_called_by_shape_or_colour_alone_where_that_is_asked() -> No
     by_colour = by_shape = 0
     for name, scene in lists.pictures.items():
         colours, shapes = zip(*(EVERY_OBJECT[k].split() for k in scene), strict=True)
-        for sentence in captions[name]:
+        for sentence, calls in captions[name]:
+            assert calls in all_calls([EVERY_OBJECT[k] for k in scene])
             words = sentence.strip(".").replace(",", "").split()
             said = [word for word in words if word in {*colours, *shapes}]
-            assert len(said) == len(scene)
+            assert len(said) == len(scene) == len(calls)
+            assert all(any(word in call for call in calls) for word in said)
             assert not named(sentence)
             by_colour += sum(word in colours for word in said)
             by_shape += sum(word in shapes for word in said)
@@ -53,7 +57,7 @@ def test_objects_are_called_by_shape_or_colour_alone_where_that_is_asked() -> No
     # One in five of the objects: most sentences about one object still name it.
     lists, captions = draw_captioned(300, seed=0, partly=0.2)
     alone = [n for n, scene in lists.pictures.items() if len(scene) == 1]
-    whole = [bool(named(sentence)) for n in alone for sentence in captions[n]]
+    whole = [bool(named(each.sentence)) for n in alone for each in captions[n]]
     assert 0.75 < sum(whole) / len(whole) < 0.85
 
 
@@ -77,8 +81,8 @@ def test_a_scene_depends_on_the_seed_and_its_number_alone() -> None:
 
 def test_the_order_of_objects_is_any() -> None:
     stream = torch_stream(0, "order")
-    found = {caption(["red cube", "blue sphere"], stream).index("red") for _ in range(30)}
-    first = {caption(["red cube", "blue sphere"], stream).find("blue") for _ in range(30)}
+    found = {caption(["red cube", "blue sphere"], stream).sentence.index("red") for _ in range(30)}
+    first = {caption(["red cube", "blue sphere"], stream).sentence.find("blue") for _ in range(30)}
     assert min(found) < 5
     assert min(first) < 5
 
@@ -88,16 +92,51 @@ def test_rendered_and_written_scenes_are_the_same(folder: Path) -> None:
     assert torch.equal(written.images.images, rendered.images.images)
     assert written.sentences == rendered.sentences
     assert torch.equal(written.captions, rendered.captions)
-    assert torch.equal(written.meanings, rendered.meanings)
+    every, sentences = torch.arange(12), torch.arange(len(written.sentences))
+    assert torch.equal(written.true_of(every, sentences), rendered.true_of(every, sentences))
 
 
-def test_pictures_of_the_same_objects_mean_the_same() -> None:
+def test_sentences_are_true_of_all_pictures_of_the_same_objects() -> None:
     data = captioned_scenes(40, 0, 16)
     lists, _ = draw_captioned(40, 0)
     sets = [frozenset(scene) for scene in lists.pictures.values()]
     same = torch.tensor([[a == b for b in sets] for a in sets])
     assert same.sum() > 40  # some come twice
-    assert torch.equal(data.meanings[:, None] == data.meanings, same)
+    every = torch.arange(40)
+    for place in range(CAPTIONS):
+        assert torch.equal(data.true_of(every, data.captions[:, place]), same)
+
+
+def test_a_shape_or_a_colour_is_true_of_each_that_has_it() -> None:
+    assert set(all_calls(["red cube", "red sphere"])) == {
+        ("red cube", "red sphere"),
+        ("red cube", "sphere"),
+        ("red cube", "red object"),
+        ("cube", "red sphere"),
+        ("cube", "sphere"),
+        ("cube", "red object"),
+        ("red object", "red sphere"),
+        ("red object", "sphere"),
+        ("red object", "red object"),
+    }
+    data = captioned_scenes(60, 0, 16, partly=0.5)
+    lists, captions = draw_captioned(60, 0, partly=0.5)
+    shown = [[EVERY_OBJECT[k] for k in scene] for scene in lists.pictures.values()]
+    said = {each.sentence: each.calls for own in captions.values() for each in own}
+    true = data.true_of(torch.arange(60), torch.arange(len(data.sentences)))
+    for picture, names in enumerate(shown):
+        for place, sentence in enumerate(data.sentences):
+            assert true[picture, place] == any(
+                all(
+                    call in (name, *name.split(), f"{name.split()[0]} object")
+                    for name, call in pairs
+                )
+                for pairs in (
+                    list(zip(order, said[sentence], strict=True))
+                    for order in permutations(names)
+                    if len(order) == len(said[sentence])
+                )
+            )
 
 
 def test_what_was_kept_out_lies_beside(folder: Path) -> None:
@@ -114,7 +153,10 @@ def test_captions_come_again_where_a_picture_has_fewer() -> None:
     data = captioned(images, [["a", "b", "c"], ["d"]], ["x", "x"])
     assert data.sentences == ("a", "b", "c", "d")
     assert data.captions.tolist() == [[0, 1, 2], [3, 3, 3]]
-    assert data.meanings.tolist() == [0, 0]
+    assert data.true_of(torch.arange(2), torch.arange(4)).all()
+    data = captioned(images, [["a", "b", "c"], ["c", "d"]], ["x", "y"])
+    true = data.true_of(torch.arange(2), torch.arange(4))
+    assert true.tolist() == [[True, True, True, False], [False, False, True, True]]
 
 
 @pytest.mark.parametrize(
@@ -135,13 +177,15 @@ def test_wrong_captions_are_told(captions: object, told: str, tmp_path: Path, ti
         read_captioned(tmp_path, None)
 
 
-def test_without_objects_the_same_captions_mean_the_same(tmp_path: Path, tile) -> None:
+def test_without_objects_a_sentence_is_true_of_pictures_that_have_it(tmp_path: Path, tile) -> None:
     for name in ("a", "b", "c"):
         tile.save(tmp_path / f"{name}.png")
     said = {"a.png": ["one", "two"], "b.png": ["two", "one"], "c.png": ["one"]}
     (tmp_path / "captions.json").write_text(json.dumps(said))
-    first, second, third = read_captioned(tmp_path, None).meanings.tolist()
-    assert first == second != third
+    data = read_captioned(tmp_path, None)
+    assert data.sentences == ("one", "two")
+    true = data.true_of(torch.arange(3), torch.arange(2))
+    assert true.tolist() == [[True, True], [True, True], [True, False]]
 
 
 def test_numbers_that_cannot_be_are_told(tmp_path: Path) -> None:

@@ -11,30 +11,32 @@ from marmor.base.seeds import torch_stream
 from marmor.language import contrastive_loss
 
 
-def plainly(images: Tensor, texts: Tensor, scale: float, meanings: list[int]) -> float:
-    """Each picture chooses among sentences, each sentence among pictures; equal meanings are no choice."""
-    count, total = len(meanings), 0.0
-    for one, other in ((images, texts), (texts, images)):
+def plainly(images: Tensor, texts: Tensor, scale: float, alike: Tensor) -> float:
+    """Each picture chooses among sentences, each sentence among pictures; what is alike is no choice."""
+    count, total = len(alike), 0.0
+    for one, other, true in ((images, texts, alike), (texts, images, alike.T)):
         for i in range(count):
             sums = 0.0
             for j in range(count):
-                if i == j or meanings[i] != meanings[j]:
+                if i == j or not true[i, j]:
                     sums += math.exp(scale * sum((one[i] * other[j]).tolist()))
             total += math.log(sums) - scale * sum((one[i] * other[i]).tolist())
     return total / (2 * count)
 
 
-@pytest.mark.parametrize("meanings", [[0, 1, 2, 3, 4], [0, 1, 0, 2, 1], [0, 0, 0, 0, 1]])
-def test_the_loss_is_that_of_plain_loops(meanings: list[int]) -> None:
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
+def test_the_loss_is_that_of_plain_loops(share: float) -> None:
+    alike = torch.rand(5, 5, generator=torch_stream(0, "alike")) < share
+    assert share == 0 or not torch.equal(alike, alike.T)
     images, texts = F.normalize(torch.randn(2, 5, 7, generator=torch_stream(0, "pairs")), dim=2)
-    loss = contrastive_loss(images, texts, torch.tensor(9.0), torch.tensor(meanings))
-    assert loss.item() == pytest.approx(plainly(images, texts, 9.0, meanings), abs=1e-5)
+    loss = contrastive_loss(images, texts, torch.tensor(9.0), alike)
+    assert loss.item() == pytest.approx(plainly(images, texts, 9.0, alike), abs=1e-5)
 
 
-def test_pairs_of_one_meaning_alone_cost_nothing_and_pull_nowhere() -> None:
+def test_pairs_that_are_all_alike_cost_nothing_and_pull_nowhere() -> None:
     images, texts = torch.randn(2, 4, 3, generator=torch_stream(1, "pairs"), requires_grad=True)
     images.retain_grad()
-    loss = contrastive_loss(images, texts, torch.tensor(5.0), torch.zeros(4).long())
+    loss = contrastive_loss(images, texts, torch.tensor(5.0), torch.ones(4, 4).bool())
     loss.backward()
     assert loss.item() == 0
     assert images.grad is not None
@@ -43,16 +45,17 @@ def test_pairs_of_one_meaning_alone_cost_nothing_and_pull_nowhere() -> None:
 
 def test_the_order_of_rows_does_not_matter() -> None:
     images, texts = F.normalize(torch.randn(2, 6, 4, generator=torch_stream(2, "pairs")), dim=2)
-    meanings, order = torch.tensor([0, 1, 1, 2, 3, 0]), torch.tensor([3, 1, 5, 0, 2, 4])
+    alike, order = torch.eye(6).bool(), torch.tensor([3, 1, 5, 0, 2, 4])
+    alike[0, 5] = alike[2, 1] = True
     scale = torch.tensor(3.0)
-    plain = contrastive_loss(images, texts, scale, meanings)
-    mixed = contrastive_loss(images[order], texts[order], scale, meanings[order])
+    plain = contrastive_loss(images, texts, scale, alike)
+    mixed = contrastive_loss(images[order], texts[order], scale, alike[order][:, order])
     torch.testing.assert_close(mixed, plain)
 
 
 def test_half_precision_around_it_changes_nothing() -> None:
     images, texts = F.normalize(torch.randn(2, 6, 4, generator=torch_stream(3, "pairs")), dim=2)
-    asked = images, texts, torch.tensor(50.0), torch.arange(6)
+    asked = images, texts, torch.tensor(50.0), torch.eye(6).bool()
     plain = contrastive_loss(*asked)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(contrastive_loss(*asked), plain)

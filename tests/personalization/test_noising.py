@@ -5,7 +5,12 @@ import torch
 from torch import Tensor
 
 from marmor.base.errors import UserError
-from marmor.personalization.noising import require_target, squared_error, training_target
+from marmor.personalization.noising import (
+    require_target,
+    spread_steps,
+    squared_error,
+    training_target,
+)
 
 peers = pytest.importorskip("diffusers")
 
@@ -54,3 +59,14 @@ def test_the_error_is_that_of_the_network_on_noised_latents(kind: str, pipeline)
         found = squared_error(pipeline.unet, table, LATENTS, states, NOISE, STEPS)
     assert found.shape == (3,)
     assert torch.allclose(found, (said - target).square().flatten(1).mean(1), rtol=1e-4)
+
+
+def test_steps_are_evenly_apart_and_each_is_any_step() -> None:
+    stream = torch.Generator().manual_seed(0)
+    drawn = torch.stack([spread_steps(100, 8, stream) for _ in range(4_000)])
+    assert drawn.dtype == torch.int64
+    assert ((drawn.diff() == 12) | (drawn.diff() == 13)).all()
+    counts = drawn.flatten().bincount(minlength=100)
+    assert len(counts) == 100
+    assert (counts - 320).abs().max() < 5 * 320**0.5
+    assert spread_steps(1, 3, stream).tolist() == [0, 0, 0]

@@ -24,7 +24,7 @@ from marmor.training import RunFolder
 
 pytest.importorskip("transformers")
 
-TINY = ClipSizes(vision=(32, 1), text=(32, 1), space=16, patches=4, context=32)
+TINY = ClipSizes(vision=(32, 1), text=(32, 1), space=16, patch=4, context=32)
 CLASSES = ("oak_tree", "pine_tree", "cat", "dog", "car")
 Settings = Callable[..., TinyClipSettings]
 

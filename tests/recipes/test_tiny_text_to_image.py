@@ -161,7 +161,7 @@ def test_personalization_takes_the_pipeline(trained: Path, scenes: Path, tmp_pat
 
 
 def test_a_clips_words_are_taken_up_and_trained_on(settings: Settings, tmp_path: Path) -> None:
-    sizes = ClipSizes(vision=(32, 1), text=(32, 2), space=16, patches=4, context=24)
+    sizes = ClipSizes(vision=(32, 1), text=(32, 2), space=16, patch=4, context=24)
     wishes = tiny_clip.TinyClipSettings(
         data=settings().data, run=tmp_path / "clip", steps=1, batch=4, precision="fp32"
     )
@@ -193,7 +193,7 @@ def test_a_step_is_drawn_anew_and_leaves_some_captions_out(settings: Settings) -
     silent = (batch["tokens"] == method.nothing).all(1)
     assert 2 <= silent.sum() <= 30
     assert method.nothing.tolist()[1:] == [words.tokenizer.eos_token_id] * 31
-    assert batch["steps"].max() > 900
+    assert batch["steps"].sort().values.diff().max() <= 9
     asked = words.tokenizer(["a red cube"], padding="max_length", return_tensors="pt")
     assert asked["input_ids"].shape == (1, 32)
 

@@ -1,6 +1,6 @@
 """Pictures with sentences: rendered scenes, a folder with captions.json, classes and templates."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from marmor.base.errors import UserError
 from marmor.base.files import read_json
 from marmor.data.imageset import ImageSet
 from marmor.data.readers import read
-from marmor.data.scenes.captions import FILE, draw_captioned
+from marmor.data.scenes.captions import FILE, all_calls, draw_captioned
 from marmor.data.scenes.making import make_scenes
 from marmor.data.scenes.reading import SHOWS
 
@@ -25,29 +25,41 @@ class Captioned:
         images: the pictures.
         sentences: every sentence once.
         captions: int64 (N, C), places in ``sentences``; of fewer than C sentences some come again.
-        meanings: int64 (N,); pictures with the same number are named by the same sentences as truly.
+        meanings: int64 (sentences,); sentences with the same number say the same.
+        truths: int64 (N, M), the meanings that are true of each picture; of fewer than M some come again.
     """
 
     images: ImageSet
     sentences: tuple[str, ...]
     captions: Tensor
     meanings: Tensor
+    truths: Tensor
 
     def __len__(self) -> int:
         return len(self.images)
 
+    def true_of(self, pictures: Tensor, sentences: Tensor) -> Tensor:
+        """Which sentence is true of which picture, by their places (B,) and (S,), bool (B, S)."""
+        return (self.truths[pictures, None] == self.meanings[sentences, None]).any(-1)
+
 
 def captioned(
-    images: ImageSet, captions: Sequence[Sequence[str]], meanings: Sequence[Hashable]
+    images: ImageSet, captions: Sequence[Sequence[str]], shown: Sequence[Hashable]
 ) -> Captioned:
-    """Of each picture its sentences, at least one, and what they mean; equal meanings are equal keys."""
-    most = max(map(len, captions))
-    sentences = tuple(dict.fromkeys(sentence for each in captions for sentence in each))
-    places = {sentence: place for place, sentence in enumerate(sentences)}
-    rows = [[places[each[k % len(each)]] for k in range(most)] for each in captions]
-    known = {key: number for number, key in enumerate(dict.fromkeys(meanings))}
-    numbers = torch.tensor([known[key] for key in meanings])
-    return Captioned(images, sentences, torch.tensor(rows), numbers)
+    """Pictures with their sentences, at least one each.
+
+    ``shown`` are keys of what pictures show: a sentence of one picture is true of all with its key.
+    """
+    used: dict[str, dict[Hashable, None]] = {}
+    for own, key in zip(captions, shown, strict=True):
+        for sentence in own:
+            used.setdefault(sentence, {})[key] = None
+    meanings = {sentence: frozenset(keys) for sentence, keys in used.items()}
+    true: dict[Hashable, dict[Hashable, None]] = {}
+    for sentence, keys in used.items():
+        for key in keys:
+            true.setdefault(key, {})[meanings[sentence]] = None
+    return _numbered(images, captions, meanings, [list(true[key]) for key in shown])
 
 
 def captioned_scenes(
@@ -59,13 +71,44 @@ def captioned_scenes(
 ) -> Captioned:
     """Scenes rendered on the spot; UserError for fewer than one, and where they would be too small.
 
-    ``partly``: of the objects in sentences, how many are called by their shape or their colour alone.
+    ``partly``: of the objects in sentences, how many are called by their shape or their colour alone. Such a
+    sentence is true of every picture whose objects can be called so, all of them.
     """
     lists, captions = draw_captioned(count, seed, partly)
     scenes = list(lists.pictures.values())
     pictures = make_scenes(scenes, seed, side, watch=watch)
-    images = ImageSet(pictures, names=tuple(lists.pictures))
-    return captioned(images, list(captions.values()), [frozenset(scene) for scene in scenes])
+    return _numbered(
+        ImageSet(pictures, names=tuple(lists.pictures)),
+        [[each.sentence for each in own] for own in captions.values()],
+        {each.sentence: each.calls for own in captions.values() for each in own},
+        [all_calls([lists.objects[k] for k in scene]) for scene in scenes],
+    )
+
+
+def _numbered(
+    images: ImageSet,
+    captions: Sequence[Sequence[str]],
+    meanings: Mapping[str, Hashable],
+    truths: Sequence[Sequence[Hashable]],
+) -> Captioned:
+    """``meanings`` of every sentence, in the order in which sentences are first met, and of each picture."""
+    places = {sentence: place for place, sentence in enumerate(meanings)}
+    known: dict[Hashable, int] = {}
+    said = [known.setdefault(meaning, len(known)) for meaning in meanings.values()]
+    true = [[known.setdefault(meaning, len(known)) for meaning in own] for own in truths]
+    return Captioned(
+        images,
+        tuple(meanings),
+        _filled([[places[sentence] for sentence in own] for own in captions]),
+        torch.tensor(said),
+        _filled(true),
+    )
+
+
+def _filled(rows: Sequence[Sequence[int]]) -> Tensor:
+    """int64 (rows, the longest row's length); shorter rows begin again."""
+    most = max(map(len, rows))
+    return torch.tensor([[row[k % len(row)] for k in range(most)] for row in rows])
 
 
 def has_captions(folder: Path) -> bool:
@@ -76,9 +119,9 @@ def has_captions(folder: Path) -> bool:
 def read_captioned(folder: Path, size: int | None) -> Captioned:
     """A folder of pictures and captions.json.
 
-    Pictures mean the same where they show the same objects, if objects.json and train.json say it as i-CLEVR
-    does, else where their captions are the same. Raises UserError for pictures without captions, captions
-    that are none, and whatever ``read`` refuses.
+    A sentence is true of all pictures that show the same objects, if objects.json and train.json say it as
+    i-CLEVR does, else of those whose captions are the same. Raises UserError for pictures without
+    captions, captions that are none, and whatever ``read`` refuses.
     """
     images = read(str(folder), "train", size).colour()
     captions = _captions(folder / FILE, images.names)

@@ -5,17 +5,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, meanings: Tensor) -> Tensor:
+def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, alike: Tensor) -> Tensor:
     """The mean cross-entropy of finding each picture's sentence, and each sentence's picture, in the batch.
 
     ``images``, ``texts``: (B, D) of length 1, row by row a pair; ``scale`` multiplies cosines;
-    ``meanings``: int64 (B,). A pair of rows with the same meaning is no mistake, so each is left out of the
-    other's choice, in which neither counts as right or as wrong.
+    ``alike``: bool (B, B), whether the sentence of the second is true of the picture of the first. Such a
+    pair is no mistake: each is left out of the other's choice, in which it counts neither as right nor as
+    wrong.
     """
     with torch.autocast(images.device.type, enabled=False):  # cosines need more than bf16's 8 bits
         logits = scale.float() * images.float() @ texts.float().T
-    alike = meanings[:, None] == meanings
-    alike.fill_diagonal_(False)
-    logits = logits.masked_fill(alike, -torch.inf)
     right = torch.arange(len(logits), device=logits.device)
+    others = right[:, None] != right
+    logits = logits.masked_fill(alike & others, -torch.inf)
     return (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2

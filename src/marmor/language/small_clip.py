@@ -22,14 +22,14 @@ class ClipSizes:
         vision: width and layers of what reads pictures.
         text: the same for sentences.
         space: dimensions of the space that both come to.
-        patches: along a side of the picture.
+        patch: pixels along a side of a patch.
         context: tokens of a sentence, start and end among them.
     """
 
-    vision: tuple[int, int] = (192, 4)
+    vision: tuple[int, int] = (128, 3)
     text: tuple[int, int] = (128, 3)
     space: int = 128
-    patches: int = 8
+    patch: int = 4
     context: int = 32
 
 
@@ -41,10 +41,10 @@ def text_config(tokenizer: Any, sizes: ClipSizes) -> dict[str, Any]:
 
 
 def small_clip(tokenizer: Any, side: int, sizes: ClipSizes) -> Any:
-    """A CLIPModel for pictures of ``side`` pixels, a multiple of ``sizes.patches``; torch's seed decides."""
+    """A CLIPModel for pictures of ``side`` pixels, a multiple of ``sizes.patch``; torch's seed decides."""
     from transformers import CLIPConfig, CLIPModel
 
-    vision = {"image_size": side, "patch_size": side // sizes.patches}
+    vision = {"image_size": side, "patch_size": sizes.patch}
     config = CLIPConfig(
         text_config=text_config(tokenizer, sizes),
         vision_config={**_layers(*sizes.vision), **vision, "projection_dim": sizes.space},

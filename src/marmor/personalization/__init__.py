@@ -13,7 +13,7 @@ from marmor.personalization.low_rank import (
     write_low_rank,
 )
 from marmor.personalization.merging import Constraints, Merged, constrain, merge
-from marmor.personalization.noising import require_target, squared_error
+from marmor.personalization.noising import require_target, spread_steps, squared_error
 from marmor.personalization.placeholders import (
     NAME,
     Placeholder,
@@ -80,6 +80,7 @@ __all__ = [
     "require_peft",
     "require_target",
     "shares",
+    "spread_steps",
     "squared_error",
     "tokens_of",
     "views",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from marmor.base.errors import UserError
@@ -15,6 +16,16 @@ def require_target(scheduler: Any) -> None:
         raise UserError(
             f"the pipeline's network predicts {kind!r}; known are {', '.join(PREDICTIONS)}."
         )
+
+
+def spread_steps(times: int, count: int, stream: torch.Generator) -> Tensor:
+    """Steps of noise from 0 to times - 1, int64 (count,), evenly apart from a random one on.
+
+    Each is as likely to be any step as any other; together they differ less from one batch to the next than
+    as many drawn apart (Kingma et al. 2021, appendix I.1).
+    """
+    shares = (torch.arange(count) + torch.rand(1, generator=stream)) / count
+    return (shares * times).long().clamp(max=times - 1)
 
 
 def training_target(scheduler: Any, latents: Tensor, noise: Tensor, steps: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ class CaptionWishes:
     """
 
     data: str = SCENES
-    count: int = 12_000
+    count: int = 20_000
     size: int | None = None
     labels: Path | None = None
     templates: str = "simple"
@@ -119,7 +119,8 @@ def plain(settings: Any) -> dict[str, Any]:
 def facts_of_captioned(data: Captioned) -> dict[str, Any]:
     """What config.json keeps of what a run learns from; sentences are part of its fingerprint."""
     facts = facts_of(data.images)
-    said = [list(data.sentences), data.captions.tolist(), data.meanings.tolist()]
+    numbers = (data.captions, data.meanings, data.truths)
+    said = [list(data.sentences), *(each.tolist() for each in numbers)]
     return {**facts, "fingerprint": f"{facts['fingerprint']}-{derive(0, repr(said)):016x}"}
 
 

@@ -25,6 +25,7 @@ from marmor.personalization import (
     first_vectors,
     random_vectors,
     require_target,
+    spread_steps,
     squared_error,
     views,
 )
@@ -337,7 +338,7 @@ class ConceptMethod:
             "tokens": tokens,
             "spread": torch.randn(shape, generator=stream),
             "noise": torch.randn(shape, generator=stream),
-            "steps": torch.randint(times, (len(images),), generator=stream),
+            "steps": spread_steps(times, len(images), stream),
         }
 
     def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:

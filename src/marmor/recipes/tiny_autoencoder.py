@@ -17,9 +17,9 @@ from marmor.training import Batch, Turn, muon_and_adamw, warmup_then_linear
 RECIPE = "tiny-autoencoder"
 EMA = 0.995
 BATCH = 16
-DIVERGENCE = 1e-5
+DIVERGENCE = 1e-7
 """Weight of what keeps latents near a normal distribution, beside an error of pixels in [-1, 1]: so little
-that no channel is given up."""
+that no channel is given up. One that is, is noise that whatever learns from latents has to predict."""
 READ_BATCH = 50
 
 

@@ -61,6 +61,9 @@ SIZES = ClipSizes()
 EMA = 0.995
 LARGEST_SCALE = math.log(100)
 READ_BATCH = 100
+PARTLY = 0.5
+"""Of the objects in sentences about scenes, how many are called by shape or colour alone, which says that a
+shape is one in every colour."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,7 @@ class TinyClipSettings(CaptionWishes):
     minutes: float | None = None
     steps: int | None = None
     seed: int = 0
-    batch: int = 128
+    batch: int = 64
     precision: Precision = "auto"
 
     @property
@@ -108,7 +111,7 @@ class Contrast:
             return_tensors="pt",
         )["input_ids"]
         optimizers = muon_and_adamw(
-            self.module, hidden_matrices(self.module), muon_rate=0.01, adamw_rate=0.002
+            self.module, hidden_matrices(self.module), muon_rate=0.02, adamw_rate=0.002
         )
         self.turn = Turn(self.loss, optimizers, whole=True, after=_keep_scale)
 
@@ -116,14 +119,15 @@ class Contrast:
         return [self.turn]
 
     def draw(self, step: int, turn: int = 0) -> Batch:
-        """Standardised pictures, a sentence's tokens each, meanings; the same for one (seed, step)."""
+        """Standardised pictures, a sentence's tokens each, which are alike; the same for one (seed, step)."""
         stream = torch_stream(self.seed, "train", step)
         chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)
         images = mirror_and_shift(to_unit(self.data.images.images[chosen], black=0.0), stream)
+        said = sentences_of(self.data, chosen, stream)
         return {
             "image": self.sight.standardise(images),
-            "tokens": self.tokens[sentences_of(self.data, chosen, stream)],
-            "meaning": self.data.meanings[chosen],
+            "tokens": self.tokens[said],
+            "alike": self.data.true_of(chosen, said),
         }
 
     def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -132,9 +136,9 @@ class Contrast:
         texts = clip.get_text_features(input_ids=batch["tokens"]).pooler_output.float()
         images, texts = F.normalize(images, dim=1), F.normalize(texts, dim=1)
         scale = clip.logit_scale.exp()
-        loss = contrastive_loss(images, texts, scale, batch["meaning"])
-        best = batch["meaning"][(images @ texts.T).argmax(1)]
-        return {"loss": loss, "found": (best == batch["meaning"]).float().mean()}
+        loss = contrastive_loss(images, texts, scale, batch["alike"])
+        best = (images @ texts.T).argmax(1, keepdim=True)
+        return {"loss": loss, "found": batch["alike"].gather(1, best).float().mean()}
 
     def rate(self, progress: float) -> float:
         return warmup_then_linear(progress)
@@ -151,7 +155,7 @@ def train(settings: TinyClipSettings, sizes: ClipSizes = SIZES) -> RunFolder:
         )
     _ = settings.budget
     require_transformers()
-    pictures = load_pictures(settings, settings.seed)
+    pictures = load_pictures(settings, settings.seed, PARTLY)
     config = {
         "asked": plain(settings),
         "model": asdict(sizes),
@@ -174,7 +178,7 @@ def resume(run: RunFolder) -> None:
     settings = TinyClipSettings(**asked, run=run.path)
     model = config["model"]
     sizes = ClipSizes(**{**model, "vision": tuple(model["vision"]), "text": tuple(model["text"])})
-    pictures = load_pictures(settings, settings.seed)
+    pictures = load_pictures(settings, settings.seed, PARTLY)
     check_same(run, facts_of_captioned(pictures.seen)["fingerprint"])
     _fit(run, settings, sizes, *pictures)
 

@@ -20,7 +20,7 @@ from marmor.data import Captioned, epoch_order
 from marmor.data.scenes import UNSEEN
 from marmor.figures import grid, pairs, save_png
 from marmor.language import clip_tokenizer
-from marmor.personalization import squared_error
+from marmor.personalization import spread_steps, squared_error
 from marmor.recipes import tiny_autoencoder, tiny_clip
 from marmor.recipes.captioned_data import (
     SCENES,
@@ -48,11 +48,11 @@ from marmor.training import (
     Batch,
     Budget,
     LoopSettings,
-    Optimizers,
     Precision,
     RunFolder,
     Turn,
     fit,
+    muon_and_adamw,
     warmup_then_linear,
 )
 
@@ -61,12 +61,12 @@ USUAL_MINUTES = 65.0
 CODER_SHARE = 0.1
 """Of the minutes, what the autoencoder gets."""
 SIZES = PipelineSizes()
-EMA = 0.998
+EMA = 0.995
 DROPPED = 0.1
 """Of the captions, how many are left out, so that guidance has something to point away from."""
 PARTLY = 0.15
 """Of the objects in sentences about scenes, how many are called by shape or colour alone: "a cube" is what
-personalization starts from. A CLIP does not learn from such, which are true of many pictures."""
+personalization starts from."""
 GUIDANCE = 4.0
 SHEET_STEPS = 20
 SHEET_COLUMNS = 6
@@ -132,11 +132,10 @@ class TextToImage:
         self.module = nn.ModuleDict({"text_encoder": words.encoder, "unet": network})
         self.scheduler = training_scheduler(pipeline_of(words, network, None))
         self.tokens, self.nothing = tokens_of(words.tokenizer, data.sentences)
-        parameters = self.module.parameters()
-        adamw = torch.optim.AdamW(
-            parameters, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+        optimizers = muon_and_adamw(
+            self.module, hidden_weights(self.module), muon_rate=0.02, adamw_rate=2e-3
         )
-        self.turn = Turn(self.loss, Optimizers([adamw]))
+        self.turn = Turn(self.loss, optimizers)
 
     def turns(self, step: int) -> list[Turn]:
         return [self.turn]
@@ -154,7 +153,7 @@ class TextToImage:
             "latents": mean + deviation * spread,
             "tokens": torch.where(dropped, self.nothing, tokens),
             "noise": noise,
-            "steps": torch.randint(times, (self.batch_size,), generator=stream),
+            "steps": spread_steps(times, self.batch_size, stream),
         }
 
     def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -215,6 +214,13 @@ def resume(run: RunFolder) -> None:
     data = _pictures(settings)
     check_same(run, facts_of_captioned(data)["fingerprint"])
     _go_on(run, settings, sizes, data, _words(settings, sizes, data))
+
+
+def hidden_weights(module: nn.Module) -> list[nn.Parameter]:
+    """Matrices and kernels of the U-Net's blocks and matrices of the text encoder's, which Muon moves."""
+    named = module.named_parameters()
+    inside = ("unet.down_block", "unet.mid_block", "unet.up_block", "text_encoder.encoder.layers")
+    return [p for name, p in named if p.ndim >= 2 and name.startswith(inside)]
 
 
 def tokens_of(tokenizer: Any, sentences: tuple[str, ...]) -> tuple[Tensor, Tensor]:

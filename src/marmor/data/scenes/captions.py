@@ -4,8 +4,10 @@ What is kept out can be learned later, or asked for by words alone: UNSEEN are c
 training knows apart and never together; NEW are shapes that it does not know at all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -43,7 +45,14 @@ CAPTIONS = 8
 """Sentences drawn for a picture."""
 
 
-def caption(names: list[str], stream: torch.Generator, partly: float = 0.0) -> str:
+class Caption(NamedTuple):
+    """A sentence, and what it calls the objects: names, shapes or "red object", in alphabetical order."""
+
+    sentence: str
+    calls: tuple[str, ...]
+
+
+def caption(names: list[str], stream: torch.Generator, partly: float = 0.0) -> Caption:
     """A sentence that names one to three objects, in any order and one of several wordings.
 
     ``partly``: of the objects, how many are called by their shape or their colour alone.
@@ -54,24 +63,37 @@ def caption(names: list[str], stream: torch.Generator, partly: float = 0.0) -> s
 
     article, wording = drawn(ARTICLES), drawn(WORDINGS)
     order = torch.randperm(len(names), generator=stream).tolist()
-    things = [f"{article} {_called(names[k], stream, partly)}" for k in order]
+    called = [_called(names[k], stream, partly) for k in order]
+    things = [f"{article} {name}" for name in called]
     joined = ("{}",) if len(things) == 1 else PAIRS if len(things) == 2 else TRIPLES
     listed = drawn(joined).format(*things)
     said = wording.replace("NUMBER", NUMBERS[len(things) - 1]).format(listed)
-    return said + drawn(("", "."))
+    return Caption(said + drawn(("", ".")), tuple(sorted(called)))
+
+
+def all_calls(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Whatever a sentence can truly call these objects, each as ``Caption.calls`` has it, once."""
+    each = product(*map(_ways, names))
+    return list(dict.fromkeys(tuple(sorted(called)) for called in each))
 
 
 def _called(name: str, stream: torch.Generator, partly: float) -> str:
     share = float(torch.rand((), generator=stream)) if partly else 1.0
-    colour, shape = name.split()
+    whole, shape, colour = _ways(name)
     if share < partly / 2:
         return shape
-    return f"{colour} object" if share < partly else name
+    return colour if share < partly else whole
+
+
+def _ways(name: str) -> tuple[str, str, str]:
+    """An object by its whole name, by its shape and by its colour."""
+    colour, shape = name.split()
+    return name, shape, f"{colour} object"
 
 
 def draw_captioned(
     count: int, seed: int, partly: float = 0.0
-) -> tuple[SceneLists, dict[str, list[str]]]:
+) -> tuple[SceneLists, dict[str, list[Caption]]]:
     """Scenes of one to three objects of SEEN, each number as likely, and CAPTIONS sentences each.
 
     Scene k is drawn from (seed, k): it does not depend on how many there are. The objects listed are those
@@ -80,7 +102,7 @@ def draw_captioned(
     if count < 1:
         raise UserError(f"{count} scenes cannot be made; ask for 1 or more.")
     pictures: dict[str, list[int]] = {}
-    captions: dict[str, list[str]] = {}
+    captions: dict[str, list[Caption]] = {}
     for number in range(count):
         stream = torch_stream(seed, "captioned scenes", number)
         size = int(torch.randint(1, MOST + 1, (1,), generator=stream))
@@ -103,9 +125,10 @@ def write_captioned(
     if each < 1:
         raise UserError(f"{each} pictures of an object cannot be made; ask for 1 or more.")
     lists, captions = draw_captioned(count, seed)
+    sentences = {name: [each.sentence for each in own] for name, own in captions.items()}
 
     def beside(folder: Path) -> None:
-        write(folder / FILE, captions)
+        write(folder / FILE, sentences)
         write(folder / "id2label.json", {str(k): name for k, name in enumerate(OBJECTS)})
         for part, objects in (("unseen", UNSEEN), ("new", NEW)):
             scenes = [[EVERY_OBJECT.index(name)] for name in objects for _ in range(each)]
