@@ -32,6 +32,7 @@ from marmor.personalization import (
 from marmor.recipes.learned import base_of, told
 from marmor.recipes.prior import Prior
 from marmor.recipes.text_to_image import (
+    attend_for_training,
     image_side,
     load_pipeline,
     pipeline_folder,
@@ -254,6 +255,7 @@ def prepare(wishes: ConceptWishes, phrases: bool = False) -> Lesson:
     concepts = wishes.concepts
     pipeline = load_pipeline(wishes.pipeline).to(processes().device)
     require_target(training_scheduler(pipeline))
+    attend_for_training(pipeline.unet, wishes.precision)
     photos = read_photos(concepts, image_side(pipeline))
     parts = pipeline.tokenizer, pipeline.text_encoder
     new = [name for name in concepts if NAME.fullmatch(name) or not phrases]

@@ -90,15 +90,11 @@ def autoencoder(sizes: PipelineSizes, side: int) -> Any:
 
 
 def unet(sizes: PipelineSizes, side: int, width: int) -> Any:
-    """A UNet2DConditionModel for pictures of ``side`` pixels, as latents, and words of ``width``.
-
-    It attends by plain products: on a CPU, in bfloat16, torch's own kernel takes half as long again.
-    """
-    from diffusers.models.attention_processor import AttnProcessor
+    """A UNet2DConditionModel for pictures of ``side`` pixels, as latents, and words of ``width``."""
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
     count = len(sizes.unet)
-    network = UNet2DConditionModel(
+    return UNet2DConditionModel(
         sample_size=side // sizes.shrinks,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
@@ -110,8 +106,6 @@ def unet(sizes: PipelineSizes, side: int, width: int) -> Any:
         cross_attention_dim=width,
         attention_head_dim=4,  # heads; diffusers' name is kept for the sake of old checkpoints
     )
-    network.set_attn_processor(AttnProcessor())
-    return network
 
 
 def new_words(tokenizer: Any, sizes: PipelineSizes) -> Words:

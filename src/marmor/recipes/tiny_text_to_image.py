@@ -31,7 +31,11 @@ from marmor.recipes.captioned_data import (
     sentences_of,
 )
 from marmor.recipes.folders import hub_folder
-from marmor.recipes.text_to_image import image_side, training_scheduler
+from marmor.recipes.text_to_image import (
+    attend_for_training,
+    image_side,
+    training_scheduler,
+)
 from marmor.recipes.tiny_autoencoder import Coding, code, there_and_back, whiten
 from marmor.recipes.tiny_parts import (
     PipelineSizes,
@@ -253,6 +257,7 @@ def _go_on(
     latents = whiten(coder, *code(coder, data.images))
     coder.register_to_config(scaling_factor=1.0)
     method = TextToImage(data, latents, words, sizes, settings.batch, settings.seed)
+    attend_for_training(method.module["unet"], settings.precision)
     loop = LoopSettings(settings.budget(1 - CODER_SHARE), ema=EMA, precision=settings.precision)
     with progress_bar("training the U-Net and the text encoder") as bar:
         average = fit(
