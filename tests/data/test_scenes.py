@@ -28,7 +28,7 @@ from marmor.data.scenes import (
 from marmor.data.scenes.arranging import GAP, LEAST_SEEN, arrange, standing
 from marmor.data.scenes.camera import Views, project, rays
 from marmor.data.scenes.layout import growing
-from marmor.data.scenes.rendering import COLOURS, FINE, sample
+from marmor.data.scenes.rendering import COLOURS, FINE, MORE_COLOURS, sample
 from marmor.data.scenes.shading import LAMP_POINTS, Surface, lit, with_others
 from marmor.data.scenes.solids import (
     CONE,
@@ -38,6 +38,7 @@ from marmor.data.scenes.solids import (
     MISSED,
     RIM,
     RING,
+    SHAPES,
     SPHERE,
     Solids,
     meet,
@@ -317,6 +318,24 @@ def test_drawn_lists_grow_scene_by_scene():
     assert {len(scene) for scene in lists.requests["test"]} == {1, 2, 3}
     assert lists.requests["test"] != lists.requests["new_test"]
     assert draw_lists(5, seed=0) == lists != draw_lists(5, seed=1)
+
+
+def test_more_colours_are_painted_on_the_same_solids() -> None:
+    more = EVERY_OBJECT[40:]
+    assert [name.split() for name in more] == [[c, s] for s in SHAPES[:3] for c in MORE_COLOURS]
+    for name in more:
+        colour, shape = name.split()
+        picture, gray = (
+            make_scenes([[EVERY_OBJECT.index(each)]], seed=3)[0].float()
+            for each in (name, f"gray {shape}")
+        )
+        other = (picture - gray).abs().sum(0)
+        surface = other > 0.5 * other.max()
+        # Of the light that matt paint gives back, gray gives back as much in each channel.
+        shares = (picture[:, surface] / gray[:, surface]).log2().median(1).values
+        paint = (torch.tensor(MORE_COLOURS[colour]) / 87).log2()
+        assert torch.equal(shares.argsort(), paint.argsort())
+        assert (shares - paint).abs().max() < 0.6
 
 
 def test_lists_are_drawn_of_the_shapes_asked_for() -> None:

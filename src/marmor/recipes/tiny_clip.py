@@ -61,7 +61,7 @@ SIZES = ClipSizes()
 EMA = 0.995
 LARGEST_SCALE = math.log(100)
 READ_BATCH = 100
-PARTLY = 0.5
+PARTLY = 0.3
 """Of the objects in sentences about scenes, how many are called by shape or colour alone, which says that a
 shape is one in every colour."""
 

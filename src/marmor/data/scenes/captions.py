@@ -20,8 +20,10 @@ FILE = "captions.json"
 """File name of every picture → the sentences that say what it shows."""
 
 UNSEEN = ("cyan cube", "purple sphere", "yellow sphere", "red cylinder")
-NEW = EVERY_OBJECT[len(OBJECTS) :]
-SEEN = tuple(name for name in OBJECTS if name not in UNSEEN)
+NEW = tuple(name for name in EVERY_OBJECT if name.split()[1] in ("cone", "ring"))
+SEEN = tuple(name for name in EVERY_OBJECT if name not in (*UNSEEN, *NEW))
+"""In more colours than i-CLEVR's: between cyan and its neighbours, of which cubes are seen, lies what a cyan
+cube would be; were cyan alone, it would mean that a thing is no cube."""
 
 WORDINGS = (
     "{}",

@@ -10,13 +10,21 @@ from marmor.base.cores import on_cores
 from marmor.base.errors import UserError, unknown_name
 from marmor.base.seeds import torch_stream
 from marmor.data.scenes.arranging import arrange
-from marmor.data.scenes.rendering import COLOURS, render
+from marmor.data.scenes.rendering import COLOURS, MORE_COLOURS, PAINTS, render
 from marmor.data.scenes.solids import SHAPES
 
-EVERY_OBJECT = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
-"""All that can be drawn; those of i-CLEVR come first."""
-OBJECTS = EVERY_OBJECT[: 3 * len(COLOURS)]
+CLEVR_SHAPES = SHAPES[:3]
+EVERY_OBJECT = (
+    *(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS),
+    *(f"{colour} {shape}" for shape in CLEVR_SHAPES for colour in MORE_COLOURS),
+)
+"""All that can be drawn; those of i-CLEVR come first, those of more colours last."""
+OBJECTS = EVERY_OBJECT[: len(CLEVR_SHAPES) * len(COLOURS)]
 """The 24 objects of i-CLEVR, in the order of its objects.json."""
+PARTS = [tuple(name.split()) for name in EVERY_OBJECT]
+SHAPE_OF = torch.tensor([SHAPES.index(shape) for _, shape in PARTS])
+PAINT_OF = torch.tensor([list(PAINTS).index(colour) for colour, _ in PARTS])
+"""Of each of EVERY_OBJECT its place in SHAPES, and in PAINTS."""
 SIDE = 64
 SMALLEST_SIDE = 16
 BLOCK = 16
@@ -24,12 +32,16 @@ BLOCK = 16
 
 
 def objects_of(shapes: str) -> tuple[str, ...]:
-    """Objects of every colour of shapes, named with commas between them; UserError for unknown shapes."""
+    """Objects in CLEVR's colours of shapes, named with commas between them; UserError for unknown shapes."""
     wanted = [name.strip() for name in shapes.split(",")]
     for name in wanted:
         if name not in SHAPES:
             raise unknown_name("shape", name, SHAPES)
-    return tuple(name for name in EVERY_OBJECT if name.split()[1] in wanted)
+    return tuple(
+        name
+        for name, (colour, shape) in zip(EVERY_OBJECT, PARTS, strict=True)
+        if colour in COLOURS and shape in wanted
+    )
 
 
 def make_scenes(
@@ -66,8 +78,8 @@ def _drawn(
 ) -> Tensor:
     most = max(map(len, scenes))
     objects = torch.tensor([[*scene, *[-1] * (most - len(scene))] for scene in scenes])
-    shapes = torch.where(objects >= 0, objects // len(COLOURS), -1)
-    colours = objects[objects >= 0] % len(COLOURS)
+    shapes = torch.where(objects >= 0, SHAPE_OF[objects], -1)
+    colours = PAINT_OF[objects[objects >= 0]]
     solids, views = arrange(shapes, streams)
     scene, picture, which = _staged([len(scene) for scene in scenes], stages)
     shown = replace(solids.take(which), scene=picture)

@@ -21,6 +21,18 @@ COLOURS = {
     "yellow": (255, 238, 51),
 }
 """CLEVR's colours (Johnson et al. 2017), sRGB in 0 … 255."""
+MORE_COLOURS = {
+    "orange": (240, 130, 25),
+    "pink": (250, 150, 190),
+    "lime": (160, 225, 40),
+    "teal": (20, 120, 115),
+    "azure": (70, 155, 245),
+    "magenta": (215, 40, 160),
+    "maroon": (95, 15, 35),
+    "olive": (125, 120, 25),
+}
+"""Others between them, in the same numbers."""
+PAINTS = {**COLOURS, **MORE_COLOURS}
 TABLE = (0.33, 0.325, 0.32)
 """Linear reflectance."""
 FINE = 3
@@ -70,7 +82,7 @@ def sample(solids: Solids, views: Views, side: int) -> Samples:
 
 @torch.inference_mode()
 def render(solids: Solids, colours: Tensor, views: Views, side: int) -> Tensor:
-    """uint8 (S, 3, side, side) sRGB. ``colours``: int64 (N,), places in COLOURS; every scene has a solid."""
+    """uint8 (S, 3, side, side) sRGB. ``colours``: int64 (N,), places in PAINTS; every scene has a solid."""
     samples = sample(solids, views, side)
     pixel = samples.place[samples.seen] // FINE**2
     light = _light_of_solids(solids, colours, views, samples)
@@ -117,8 +129,8 @@ def _light_of_solids(solids: Solids, colours: Tensor, views: Views, samples: Sam
 
 
 def _reflectances() -> Tensor:
-    """Of COLOURS, linear, (8, 3)."""
-    value = torch.tensor(list(COLOURS.values())) / 255
+    """Of PAINTS, linear, (16, 3)."""
+    value = torch.tensor(list(PAINTS.values())) / 255
     return torch.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
