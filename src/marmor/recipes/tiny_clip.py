@@ -42,6 +42,7 @@ from marmor.recipes.captioned_data import (
     sentences_of,
 )
 from marmor.recipes.scoring import with_interval
+from marmor.recipes.tiny_parts import optimizers_of
 from marmor.recipes.training_images import check_same
 from marmor.training import (
     Batch,
@@ -51,7 +52,6 @@ from marmor.training import (
     RunFolder,
     Turn,
     fit,
-    muon_and_adamw,
     warmup_then_linear,
 )
 
@@ -110,10 +110,7 @@ class Contrast:
             truncation=True,
             return_tensors="pt",
         )["input_ids"]
-        optimizers = muon_and_adamw(
-            self.module, hidden_matrices(self.module), muon_rate=0.02, adamw_rate=0.002
-        )
-        self.turn = Turn(self.loss, optimizers, whole=True, after=_keep_scale)
+        self.turn = Turn(self.loss, optimizers_of(self.module), whole=True, after=_keep_scale)
 
     def turns(self, step: int) -> list[Turn]:
         return [self.turn]
@@ -181,12 +178,6 @@ def resume(run: RunFolder) -> None:
     pictures = load_pictures(settings, settings.seed, PARTLY)
     check_same(run, facts_of_captioned(pictures.seen)["fingerprint"])
     _fit(run, settings, sizes, *pictures)
-
-
-def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
-    """The matrices of a transformer's blocks, which Muon moves; embeddings are none of them."""
-    named = model.named_parameters()
-    return [p for name, p in named if p.ndim == 2 and ".layers." in name]
 
 
 def require_transformers() -> None:

@@ -19,6 +19,7 @@ from marmor.language import (
     text_config,
 )
 from marmor.recipes.folders import hub_folder
+from marmor.training import Optimizers, muon_and_adamw
 
 LATENT_CHANNELS = 4
 
@@ -106,6 +107,17 @@ def unet(sizes: PipelineSizes, side: int, width: int) -> Any:
         cross_attention_dim=width,
         attention_head_dim=4,  # heads; diffusers' name is kept for the sake of old checkpoints
     )
+
+
+def optimizers_of(module: nn.Module) -> Optimizers:
+    """What moves a small network: Muon its ``hidden_weights``, AdamW the rest (docs/language.md)."""
+    return muon_and_adamw(module, hidden_weights(module), muon_rate=0.02, adamw_rate=2e-3)
+
+
+def hidden_weights(module: nn.Module) -> list[nn.Parameter]:
+    """Matrices and kernels inside the blocks of networks of diffusers and the layers of transformers'."""
+    named = module.named_parameters()
+    return [p for name, p in named if p.ndim >= 2 and ("_block" in name or ".layers." in name)]
 
 
 def new_words(tokenizer: Any, sizes: PipelineSizes) -> Words:

@@ -41,6 +41,7 @@ from marmor.recipes.tiny_parts import (
     PipelineSizes,
     Words,
     new_words,
+    optimizers_of,
     pipeline_of,
     require_diffusers,
     save_pipeline,
@@ -56,7 +57,6 @@ from marmor.training import (
     RunFolder,
     Turn,
     fit,
-    muon_and_adamw,
     warmup_then_linear,
 )
 
@@ -136,10 +136,7 @@ class TextToImage:
         self.module = nn.ModuleDict({"text_encoder": words.encoder, "unet": network})
         self.scheduler = training_scheduler(pipeline_of(words, network, None))
         self.tokens, self.nothing = tokens_of(words.tokenizer, data.sentences)
-        optimizers = muon_and_adamw(
-            self.module, hidden_weights(self.module), muon_rate=0.02, adamw_rate=2e-3
-        )
-        self.turn = Turn(self.loss, optimizers)
+        self.turn = Turn(self.loss, optimizers_of(self.module))
 
     def turns(self, step: int) -> list[Turn]:
         return [self.turn]
@@ -218,13 +215,6 @@ def resume(run: RunFolder) -> None:
     data = _pictures(settings)
     check_same(run, facts_of_captioned(data)["fingerprint"])
     _go_on(run, settings, sizes, data, _words(settings, sizes, data))
-
-
-def hidden_weights(module: nn.Module) -> list[nn.Parameter]:
-    """Matrices and kernels of the U-Net's blocks and matrices of the text encoder's, which Muon moves."""
-    named = module.named_parameters()
-    inside = ("unet.down_block", "unet.mid_block", "unet.up_block", "text_encoder.encoder.layers")
-    return [p for name, p in named if p.ndim >= 2 and name.startswith(inside)]
 
 
 def tokens_of(tokenizer: Any, sentences: tuple[str, ...]) -> tuple[Tensor, Tensor]:

@@ -14,13 +14,13 @@ import torch
 from marmor.base.errors import UserError
 from marmor.base.seeds import derive, torch_stream
 from marmor.data.scenes.layout import MOST, SceneLists, save, write, write_scenes
-from marmor.data.scenes.making import EVERY_OBJECT, OBJECTS, make_scenes
+from marmor.data.scenes.making import EVERY_OBJECT, OBJECTS, make_scenes, objects_of
 
 FILE = "captions.json"
 """File name of every picture → the sentences that say what it shows."""
 
 UNSEEN = ("cyan cube", "purple sphere", "yellow sphere", "red cylinder")
-NEW = tuple(name for name in EVERY_OBJECT if name.split()[1] in ("cone", "ring"))
+NEW = objects_of("cone,ring")
 SEEN = tuple(name for name in EVERY_OBJECT if name not in (*UNSEEN, *NEW))
 """In more colours than i-CLEVR's: between cyan and its neighbours, of which cubes are seen, lies what a cyan
 cube would be; were cyan alone, it would mean that a thing is no cube."""

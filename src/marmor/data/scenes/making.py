@@ -1,6 +1,6 @@
 """Pictures of named objects: `red sphere`, `cyan cube` …"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -13,17 +13,18 @@ from marmor.data.scenes.arranging import arrange
 from marmor.data.scenes.rendering import COLOURS, MORE_COLOURS, PAINTS, render
 from marmor.data.scenes.solids import SHAPES
 
+
+def _named(shapes: Sequence[str], colours: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{colour} {shape}" for shape in shapes for colour in colours)
+
+
 CLEVR_SHAPES = SHAPES[:3]
-EVERY_OBJECT = (
-    *(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS),
-    *(f"{colour} {shape}" for shape in CLEVR_SHAPES for colour in MORE_COLOURS),
-)
-"""All that can be drawn; those of i-CLEVR come first, those of more colours last."""
-OBJECTS = EVERY_OBJECT[: len(CLEVR_SHAPES) * len(COLOURS)]
+OBJECTS = _named(CLEVR_SHAPES, COLOURS)
 """The 24 objects of i-CLEVR, in the order of its objects.json."""
-PARTS = [tuple(name.split()) for name in EVERY_OBJECT]
-SHAPE_OF = torch.tensor([SHAPES.index(shape) for _, shape in PARTS])
-PAINT_OF = torch.tensor([list(PAINTS).index(colour) for colour, _ in PARTS])
+EVERY_OBJECT = (*_named(SHAPES, COLOURS), *_named(CLEVR_SHAPES, MORE_COLOURS))
+"""All that can be drawn; those of i-CLEVR come first, those of more colours last."""
+SHAPE_OF = torch.tensor([SHAPES.index(name.split()[1]) for name in EVERY_OBJECT])
+PAINT_OF = torch.tensor([list(PAINTS).index(name.split()[0]) for name in EVERY_OBJECT])
 """Of each of EVERY_OBJECT its place in SHAPES, and in PAINTS."""
 SIDE = 64
 SMALLEST_SIDE = 16
@@ -37,11 +38,7 @@ def objects_of(shapes: str) -> tuple[str, ...]:
     for name in wanted:
         if name not in SHAPES:
             raise unknown_name("shape", name, SHAPES)
-    return tuple(
-        name
-        for name, (colour, shape) in zip(EVERY_OBJECT, PARTS, strict=True)
-        if colour in COLOURS and shape in wanted
-    )
+    return _named([shape for shape in SHAPES if shape in wanted], COLOURS)
 
 
 def make_scenes(
