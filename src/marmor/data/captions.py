@@ -54,6 +54,7 @@ def captioned(
     for own, key in zip(captions, shown, strict=True):
         for sentence in own:
             used.setdefault(sentence, {})[key] = None
+    # Sentences of the same keys say the same, which keeps the truths of a picture few.
     meanings = {sentence: frozenset(keys) for sentence, keys in used.items()}
     true: dict[Hashable, dict[Hashable, None]] = {}
     for sentence, keys in used.items():
