@@ -6,19 +6,39 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from marmor.base.errors import UserError
 from marmor.base.seeds import torch_stream
-from marmor.data import captioned, captioned_scenes, read, read_captioned, read_scenes
+from marmor.data import (
+    Captioned,
+    alike,
+    captioned,
+    captioned_scenes,
+    read,
+    read_captioned,
+    read_scenes,
+)
 from marmor.data.imageset import ImageSet
 from marmor.data.scenes import EVERY_OBJECT, NEW, SEEN, UNSEEN, write_captioned
-from marmor.data.scenes.captions import CAPTIONS, all_calls, caption, draw_captioned
+from marmor.data.scenes.captions import (
+    CAPTIONS,
+    all_calls,
+    caption,
+    draw_captioned,
+    draw_contraries,
+)
 
 
 def named(sentence: str) -> set[str]:
     """The objects that a sentence names."""
     plain = sentence.replace(",", "")
     return {name for name in EVERY_OBJECT if name in plain}
+
+
+def true_of(data: Captioned, pictures: Tensor, sentences: Tensor) -> Tensor:
+    """Which sentence is true of which picture, by their places, bool (pictures, sentences)."""
+    return alike(data.truths[pictures], data.meanings[sentences])
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +64,7 @@ def test_objects_are_called_by_shape_or_colour_alone_where_that_is_asked() -> No
     by_colour = by_shape = 0
     for name, scene in lists.pictures.items():
         colours, shapes = zip(*(EVERY_OBJECT[k].split() for k in scene), strict=True)
-        for sentence, calls in captions[name]:
+        for sentence, calls in ((each.sentence, each.calls) for each in captions[name]):
             assert calls in all_calls([EVERY_OBJECT[k] for k in scene])
             words = sentence.strip(".").replace(",", "").split()
             said = [word for word in words if word in {*colours, *shapes}]
@@ -93,7 +113,7 @@ def test_rendered_and_written_scenes_are_the_same(folder: Path) -> None:
     assert written.sentences == rendered.sentences
     assert torch.equal(written.captions, rendered.captions)
     every, sentences = torch.arange(12), torch.arange(len(written.sentences))
-    assert torch.equal(written.true_of(every, sentences), rendered.true_of(every, sentences))
+    assert torch.equal(true_of(written, every, sentences), true_of(rendered, every, sentences))
 
 
 def test_sentences_are_true_of_all_pictures_of_the_same_objects() -> None:
@@ -104,7 +124,7 @@ def test_sentences_are_true_of_all_pictures_of_the_same_objects() -> None:
     assert same.sum() > 40  # some come twice
     every = torch.arange(40)
     for place in range(CAPTIONS):
-        assert torch.equal(data.true_of(every, data.captions[:, place]), same)
+        assert torch.equal(true_of(data, every, data.captions[:, place]), same)
 
 
 def test_a_shape_or_a_colour_is_true_of_each_that_has_it() -> None:
@@ -123,7 +143,7 @@ def test_a_shape_or_a_colour_is_true_of_each_that_has_it() -> None:
     lists, captions = draw_captioned(60, 0, partly=0.5)
     shown = [[EVERY_OBJECT[k] for k in scene] for scene in lists.pictures.values()]
     said = {each.sentence: each.calls for own in captions.values() for each in own}
-    true = data.true_of(torch.arange(60), torch.arange(len(data.sentences)))
+    true = true_of(data, torch.arange(60), torch.arange(len(data.sentences)))
     for picture, names in enumerate(shown):
         for place, sentence in enumerate(data.sentences):
             assert true[picture, place] == any(
@@ -137,6 +157,58 @@ def test_a_shape_or_a_colour_is_true_of_each_that_has_it() -> None:
                     if len(order) == len(said[sentence])
                 )
             )
+
+
+def test_a_contrary_is_the_sentence_with_one_shape_or_colour_changed() -> None:
+    _, captions = draw_captioned(400, seed=0, partly=0.3)
+    false = draw_contraries(captions, seed=0)
+    assert false.keys() == captions.keys()
+    changed = {"shape": 0, "colour": 0}
+    shapes = {name.split()[1] for name in SEEN}
+    colours = {name.split()[0] for name in SEEN}
+    for name, own in captions.items():
+        for truth, lie in zip(own, false[name], strict=True):
+            told, said = (
+                each.sentence.strip(".").replace(",", "").split() for each in (truth, lie)
+            )
+            differ = [(a, b) for a, b in zip(told, said, strict=True) if a != b]
+            assert len(differ) == 1
+            kind = "shape" if differ[0][0] in shapes else "colour"
+            assert set(differ[0]) <= (shapes if kind == "shape" else colours)
+            changed[kind] += 1
+            assert not named(lie.sentence) & {*UNSEEN, *NEW}
+            assert sorted(lie.called) == list(lie.calls)
+            assert lie.calls != truth.calls
+    assert 0.45 < changed["shape"] / sum(changed.values()) < 0.55
+    fewer, _ = draw_captioned(5, seed=0, partly=0.3)
+    first = {name: captions[name] for name in fewer.pictures}
+    assert draw_contraries(first, seed=0) == {name: false[name] for name in first}
+    assert draw_contraries(first, seed=1) != draw_contraries(first, seed=0)
+
+
+def test_contraries_stand_beside_captions_and_change_nothing_else() -> None:
+    plain = captioned_scenes(60, 0, 16, partly=0.5)
+    data = captioned_scenes(60, 0, 16, partly=0.5, contraries=True)
+    assert plain.contraries is None
+    assert data.contraries is not None
+    lists, captions = draw_captioned(60, 0, partly=0.5)
+    false = draw_contraries(captions, 0)
+    for place, own in enumerate(false.values()):
+        rows = [data.sentences[k] for k in data.contraries[place].tolist()]
+        assert rows == [each.sentence for each in own]
+    assert torch.equal(data.captions, plain.captions)
+    assert data.sentences[: len(plain.sentences)] == plain.sentences
+    # What a contrary says may be true: "a cube and a red object" of a red cube beside a cube.
+    true = true_of(data, torch.arange(60), torch.arange(len(data.sentences)))
+    known = true_of(plain, torch.arange(60), torch.arange(len(plain.sentences)))
+    assert torch.equal(true[:, : len(plain.sentences)], known)
+    happens = 0
+    for place, (name, own) in enumerate(false.items()):
+        possible = all_calls([EVERY_OBJECT[k] for k in lists.pictures[name]])
+        for column, each in zip(data.contraries[place].tolist(), own, strict=True):
+            assert true[place, column] == (each.calls in possible)
+            happens += each.calls in possible
+    assert 0 < happens < 60
 
 
 def test_what_was_kept_out_lies_beside(folder: Path) -> None:
@@ -153,9 +225,9 @@ def test_captions_come_again_where_a_picture_has_fewer() -> None:
     data = captioned(images, [["a", "b", "c"], ["d"]], ["x", "x"])
     assert data.sentences == ("a", "b", "c", "d")
     assert data.captions.tolist() == [[0, 1, 2], [3, 3, 3]]
-    assert data.true_of(torch.arange(2), torch.arange(4)).all()
+    assert true_of(data, torch.arange(2), torch.arange(4)).all()
     data = captioned(images, [["a", "b", "c"], ["c", "d"]], ["x", "y"])
-    true = data.true_of(torch.arange(2), torch.arange(4))
+    true = true_of(data, torch.arange(2), torch.arange(4))
     assert true.tolist() == [[True, True, True, False], [False, False, True, True]]
 
 
@@ -184,7 +256,7 @@ def test_without_objects_a_sentence_is_true_of_pictures_that_have_it(tmp_path: P
     (tmp_path / "captions.json").write_text(json.dumps(said))
     data = read_captioned(tmp_path, None)
     assert data.sentences == ("one", "two")
-    true = data.true_of(torch.arange(3), torch.arange(2))
+    true = true_of(data, torch.arange(3), torch.arange(2))
     assert true.tolist() == [[True, True], [True, True], [True, False]]
 
 

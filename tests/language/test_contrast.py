@@ -13,11 +13,11 @@ from marmor.language import contrastive_loss
 
 def plainly(images: Tensor, texts: Tensor, scale: float, alike: Tensor) -> float:
     """Each picture chooses among sentences, each sentence among pictures; what is alike is no choice."""
-    count, total = len(alike), 0.0
+    count, total = len(images), 0.0
     for one, other, true in ((images, texts, alike), (texts, images, alike.T)):
         for i in range(count):
             sums = 0.0
-            for j in range(count):
+            for j in range(len(other)):
                 if i == j or not true[i, j]:
                     sums += math.exp(scale * sum((one[i] * other[j]).tolist()))
             total += math.log(sums) - scale * sum((one[i] * other[i]).tolist())
@@ -31,6 +31,17 @@ def test_the_loss_is_that_of_plain_loops(share: float) -> None:
     images, texts = F.normalize(torch.randn(2, 5, 7, generator=torch_stream(0, "pairs")), dim=2)
     loss = contrastive_loss(images, texts, torch.tensor(9.0), alike)
     assert loss.item() == pytest.approx(plainly(images, texts, 9.0, alike), abs=1e-5)
+
+
+def test_pictures_alone_choose_among_sentences_that_none_shows() -> None:
+    alike = torch.rand(4, 7, generator=torch_stream(1, "alike")) < 0.3
+    images = F.normalize(torch.randn(4, 6, generator=torch_stream(4, "pictures")), dim=1)
+    texts = F.normalize(torch.randn(7, 6, generator=torch_stream(4, "sentences")), dim=1)
+    assert alike[:, 4:].any()
+    loss = contrastive_loss(images, texts, torch.tensor(9.0), alike)
+    assert loss.item() == pytest.approx(plainly(images, texts, 9.0, alike), abs=1e-5)
+    fewer = contrastive_loss(images, texts[:4], torch.tensor(9.0), alike[:, :4])
+    assert fewer < loss
 
 
 def test_pairs_that_are_all_alike_cost_nothing_and_pull_nowhere() -> None:

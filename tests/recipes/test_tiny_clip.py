@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 from marmor.base.errors import UserError
 from marmor.cli import main
-from marmor.data import epoch_order
+from marmor.data import alike, epoch_order
 from marmor.data.scenes import UNSEEN, write_captioned
-from marmor.language import ClipSizes, clip_tokenizer, load_hub_clip
+from marmor.language import ClipSizes, clip_tokenizer, contrastive_loss, load_hub_clip
 from marmor.recipes import captioned_data, folders, tiny_clip
 from marmor.recipes.captioned_data import CaptionWishes, load_pictures
 from marmor.recipes.exporting import export
@@ -145,9 +146,43 @@ def test_a_step_pairs_each_picture_with_one_of_its_own_sentences(settings: Setti
     batch, again, later = method.draw(0), method.draw(0), method.draw(1)
     assert all(torch.equal(batch[name], again[name]) for name in batch)
     assert not torch.equal(batch["tokens"], later["tokens"])
-    for place, tokens in zip(epoch_order(0, 24, 24, 0).tolist(), batch["tokens"], strict=True):
+    assert batch["tokens"].shape[:2] == (24, 1)
+    for place, tokens in zip(
+        epoch_order(0, 24, 24, 0).tolist(), batch["tokens"][:, 0], strict=True
+    ):
         said = {tuple(method.tokens[k].tolist()) for k in data.captions[place].tolist()}
         assert tuple(tokens.tolist()) in said
+    rows = torch.cat([method.draw(step)["tokens"][:, 0] for step in range(8)])
+    assert len(rows.unique(dim=0)) > 3 * len(data)
+
+
+def test_rendered_scenes_have_contraries_that_pictures_must_not_take(settings: Settings) -> None:
+    data = tiny_clip.pictures_of(settings(data=captioned_data.SCENES, count=24, size=16)).seen
+    assert data.contraries is not None
+    tokenizer = clip_tokenizer(data.sentences, TINY.context)
+    method = Contrast(data, tokenizer, TINY, batch=24, seed=0)
+    batch = method.draw(0)
+    for row, place in enumerate(epoch_order(0, 24, 24, 0).tolist()):
+        pairs = zip(data.captions[place].tolist(), data.contraries[place].tolist(), strict=True)
+        both = {
+            tuple(map(tuple, (method.tokens[a].tolist(), method.tokens[b].tolist())))
+            for a, b in pairs
+        }
+        assert tuple(map(tuple, batch["tokens"][row].tolist())) in both
+    # Each of several processes gets some of the rows.
+    scalars = method.loss(method.module, {name: values[:8] for name, values in batch.items()})
+    clip = method.module
+    with torch.inference_mode():
+        images = clip.get_image_features(pixel_values=batch["image"][:8]).pooler_output
+        tokens = torch.cat([batch["tokens"][:8, 0], batch["tokens"][:8, 1]])
+        texts = clip.get_text_features(input_ids=tokens).pooler_output
+        said = torch.cat([batch["meanings"][:8, 0], batch["meanings"][:8, 1]])
+        true = alike(batch["truths"][:8], said)
+        expected = contrastive_loss(
+            F.normalize(images, dim=1), F.normalize(texts, dim=1), clip.logit_scale.exp(), true
+        )
+    assert true[:, 8:].sum() < 8
+    torch.testing.assert_close(scalars["loss"], expected)
 
 
 def test_the_loss_falls_and_the_scale_stays_in_bounds(settings: Settings) -> None:

@@ -8,6 +8,7 @@ set is.
 
 from marmor.data.captions import (
     Captioned,
+    alike,
     captioned,
     captioned_scenes,
     has_captions,
@@ -53,6 +54,7 @@ __all__ = [
     "MissingSplitError",
     "MixedSizesError",
     "Noises",
+    "alike",
     "captioned",
     "captioned_scenes",
     "class_in_name",

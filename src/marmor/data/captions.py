@@ -12,7 +12,7 @@ from marmor.base.errors import UserError
 from marmor.base.files import read_json
 from marmor.data.imageset import ImageSet
 from marmor.data.readers import read
-from marmor.data.scenes.captions import FILE, all_calls, draw_captioned
+from marmor.data.scenes.captions import FILE, all_calls, draw_captioned, draw_contraries
 from marmor.data.scenes.making import make_scenes
 from marmor.data.scenes.reading import SHOWS
 
@@ -27,6 +27,8 @@ class Captioned:
         captions: int64 (N, C), places in ``sentences``; of fewer than C sentences some come again.
         meanings: int64 (sentences,); sentences with the same number say the same.
         truths: int64 (N, M), the meanings that are true of each picture; of fewer than M some come again.
+        contraries: int64 (N, C), beside each caption a sentence much like it that says something else; None
+            where there are none.
     """
 
     images: ImageSet
@@ -34,13 +36,18 @@ class Captioned:
     captions: Tensor
     meanings: Tensor
     truths: Tensor
+    contraries: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def true_of(self, pictures: Tensor, sentences: Tensor) -> Tensor:
-        """Which sentence is true of which picture, by their places (B,) and (S,), bool (B, S)."""
-        return (self.truths[pictures, None] == self.meanings[sentences, None]).any(-1)
+
+def alike(truths: Tensor, meanings: Tensor) -> Tensor:
+    """Which sentence is true of which picture, bool (B, S).
+
+    ``truths`` int64 (B, M) and ``meanings`` int64 (S,) are rows of those of a ``Captioned``.
+    """
+    return (truths[:, None] == meanings[:, None]).any(-1)
 
 
 def captioned(
@@ -69,20 +76,28 @@ def captioned_scenes(
     side: int,
     watch: Callable[[float], None] = lambda share: None,
     partly: float = 0.0,
+    contraries: bool = False,
 ) -> Captioned:
     """Scenes rendered on the spot; UserError for fewer than one, and where they would be too small.
 
     ``partly``: of the objects in sentences, how many are called by their shape or their colour alone. Such a
     sentence is true of every picture whose objects can be called so, all of them.
+    ``contraries``: whether each caption has one, too.
     """
     lists, captions = draw_captioned(count, seed, partly)
+    false = draw_contraries(captions, seed) if contraries else {}
     scenes = list(lists.pictures.values())
     pictures = make_scenes(scenes, seed, side, watch=watch)
     return _numbered(
         ImageSet(pictures, names=tuple(lists.pictures)),
         [[each.sentence for each in own] for own in captions.values()],
-        {each.sentence: each.calls for own in captions.values() for each in own},
+        {
+            each.sentence: each.calls
+            for own in (*captions.values(), *false.values())
+            for each in own
+        },
         [all_calls([lists.objects[k] for k in scene]) for scene in scenes],
+        [[each.sentence for each in own] for own in false.values()],
     )
 
 
@@ -91,18 +106,24 @@ def _numbered(
     captions: Sequence[Sequence[str]],
     meanings: Mapping[str, Hashable],
     truths: Sequence[Sequence[Hashable]],
+    contraries: Sequence[Sequence[str]] = (),
 ) -> Captioned:
     """``meanings`` of every sentence, in the order in which sentences are first met, and of each picture."""
     places = {sentence: place for place, sentence in enumerate(meanings)}
     known: dict[Hashable, int] = {}
     said = [known.setdefault(meaning, len(known)) for meaning in meanings.values()]
     true = [[known.setdefault(meaning, len(known)) for meaning in own] for own in truths]
+
+    def placed(rows: Sequence[Sequence[str]]) -> Tensor:
+        return _filled([[places[sentence] for sentence in own] for own in rows])
+
     return Captioned(
         images,
         tuple(meanings),
-        _filled([[places[sentence] for sentence in own] for own in captions]),
+        placed(captions),
         torch.tensor(said),
         _filled(true),
+        placed(contraries) if contraries else None,
     )
 
 

@@ -75,17 +75,19 @@ class Pictures(NamedTuple):
     held_out: HeldOut | None
 
 
-def load_pictures(wishes: CaptionWishes, seed: int, partly: float = 0.0) -> Pictures:
+def load_pictures(
+    wishes: CaptionWishes, seed: int, partly: float = 0.0, contraries: bool = False
+) -> Pictures:
     """Reads or renders; which classes are held out follows from the seed where only their number is given.
 
     ``partly``: of the objects in sentences about scenes rendered here, how many are called by their shape or
-    their colour alone.
+    their colour alone. ``contraries``: whether these sentences have one each.
     Raises UserError for images without classes or captions, classes that are not there, sides that cannot be
     cut into patches, and whatever the readers refuse.
     """
     if wishes.data == SCENES:
         _without_classes(wishes, "scenes have captions")
-        pictures = _rendered(wishes, seed, partly)
+        pictures = _rendered(wishes, seed, partly, contraries)
     elif has_captions(Path(wishes.data)):
         _without_classes(wishes, f"{wishes.data} has captions")
         pictures = Pictures(read_captioned(Path(wishes.data), wishes.size), None)
@@ -101,10 +103,13 @@ def load_pictures(wishes: CaptionWishes, seed: int, partly: float = 0.0) -> Pict
 
 
 def sentences_of(data: Captioned, chosen: Tensor, stream: torch.Generator) -> Tensor:
-    """One of the sentences of each chosen picture (B,), as places in ``data.sentences``, int64 (B,)."""
-    captions = data.captions[chosen]
-    which = torch.randint(captions.shape[1], (len(captions), 1), generator=stream)
-    return captions.gather(1, which)[:, 0]
+    """One of the sentences of each chosen picture (B,), and its contrary where there are any.
+
+    Places in ``data.sentences``, int64 (B, 1) or (B, 2).
+    """
+    which = torch.randint(data.captions.shape[1], (len(chosen), 1), generator=stream)
+    rows = (data.captions,) if data.contraries is None else (data.captions, data.contraries)
+    return torch.cat([row[chosen].gather(1, which) for row in rows], 1)
 
 
 def plain(settings: Any) -> dict[str, Any]:
@@ -119,15 +124,17 @@ def plain(settings: Any) -> dict[str, Any]:
 def facts_of_captioned(data: Captioned) -> dict[str, Any]:
     """What config.json keeps of what a run learns from; sentences are part of its fingerprint."""
     facts = facts_of(data.images)
-    numbers = (data.captions, data.meanings, data.truths)
+    numbers = [data.captions, data.meanings, data.truths]
+    if data.contraries is not None:
+        numbers.append(data.contraries)
     said = [list(data.sentences), *(each.tolist() for each in numbers)]
     return {**facts, "fingerprint": f"{facts['fingerprint']}-{derive(0, repr(said)):016x}"}
 
 
-def _rendered(wishes: CaptionWishes, seed: int, partly: float) -> Pictures:
+def _rendered(wishes: CaptionWishes, seed: int, partly: float, contraries: bool) -> Pictures:
     side = SIDE if wishes.size is None else wishes.size
     with progress_bar("rendering") as bar:
-        seen = captioned_scenes(wishes.count, seed, side, bar, partly)
+        seen = captioned_scenes(wishes.count, seed, side, bar, partly, contraries)
     places = torch.tensor([OBJECTS.index(name) for name in UNSEEN]).repeat_interleave(EACH)
     alone = [[EVERY_OBJECT.index(OBJECTS[place])] for place in places.tolist()]
     images = ImageSet(make_scenes(alone, derive(seed, "held out"), side))

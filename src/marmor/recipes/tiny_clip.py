@@ -15,7 +15,7 @@ from marmor.base.files import write_json
 from marmor.base.pixels import to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import derive, torch_stream
-from marmor.data import Captioned, epoch_order
+from marmor.data import Captioned, alike, epoch_order
 from marmor.data.augment import mirror_and_shift
 from marmor.data.writers import whole_folder
 from marmor.language import (
@@ -36,6 +36,7 @@ from marmor.metrics import top
 from marmor.recipes.captioned_data import (
     CaptionWishes,
     HeldOut,
+    Pictures,
     facts_of_captioned,
     load_pictures,
     plain,
@@ -92,7 +93,7 @@ class TinyClipSettings(CaptionWishes):
 
 
 class Contrast:
-    """The loop's method: pictures mirrored and shifted, each with one of its sentences."""
+    """The loop's method: pictures mirrored and shifted, each with one of its sentences and its contrary."""
 
     def __init__(
         self, data: Captioned, tokenizer: Any, sizes: ClipSizes, batch: int, seed: int
@@ -116,7 +117,10 @@ class Contrast:
         return [self.turn]
 
     def draw(self, step: int, turn: int = 0) -> Batch:
-        """Standardised pictures, a sentence's tokens each, which are alike; the same for one (seed, step)."""
+        """Standardised pictures, what is true of them, and sentences: tokens (B, 1 or 2, L) and meanings.
+
+        The same for the same (seed, step).
+        """
         stream = torch_stream(self.seed, "train", step)
         chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)
         images = mirror_and_shift(to_unit(self.data.images.images[chosen], black=0.0), stream)
@@ -124,18 +128,24 @@ class Contrast:
         return {
             "image": self.sight.standardise(images),
             "tokens": self.tokens[said],
-            "alike": self.data.true_of(chosen, said),
+            "meanings": self.data.meanings[said],
+            "truths": self.data.truths[chosen],
         }
 
     def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
         clip: Any = module
         images = clip.get_image_features(pixel_values=batch["image"]).pooler_output.float()
-        texts = clip.get_text_features(input_ids=batch["tokens"]).pooler_output.float()
+        # First the sentences of the pictures, then their contraries.
+        tokens, meanings = (
+            batch[name].transpose(0, 1).flatten(0, 1) for name in ("tokens", "meanings")
+        )
+        texts = clip.get_text_features(input_ids=tokens).pooler_output.float()
         images, texts = F.normalize(images, dim=1), F.normalize(texts, dim=1)
         scale = clip.logit_scale.exp()
-        loss = contrastive_loss(images, texts, scale, batch["alike"])
+        true = alike(batch["truths"], meanings)
+        loss = contrastive_loss(images, texts, scale, true)
         best = (images @ texts.T).argmax(1, keepdim=True)
-        return {"loss": loss, "found": batch["alike"].gather(1, best).float().mean()}
+        return {"loss": loss, "found": true.gather(1, best).float().mean()}
 
     def rate(self, progress: float) -> float:
         return warmup_then_linear(progress)
@@ -152,7 +162,7 @@ def train(settings: TinyClipSettings, sizes: ClipSizes = SIZES) -> RunFolder:
         )
     _ = settings.budget
     require_transformers()
-    pictures = load_pictures(settings, settings.seed, PARTLY)
+    pictures = pictures_of(settings)
     config = {
         "asked": plain(settings),
         "model": asdict(sizes),
@@ -175,7 +185,7 @@ def resume(run: RunFolder) -> None:
     settings = TinyClipSettings(**asked, run=run.path)
     model = config["model"]
     sizes = ClipSizes(**{**model, "vision": tuple(model["vision"]), "text": tuple(model["text"])})
-    pictures = load_pictures(settings, settings.seed, PARTLY)
+    pictures = pictures_of(settings)
     check_same(run, facts_of_captioned(pictures.seen)["fingerprint"])
     _fit(run, settings, sizes, *pictures)
 
@@ -186,6 +196,11 @@ def require_transformers() -> None:
         import transformers  # noqa: F401
     except ImportError:
         raise UserError(f"a CLIP is made with transformers; {INSTALL}") from None
+
+
+def pictures_of(settings: TinyClipSettings) -> Pictures:
+    """What is learned from, scenes with contraries; UserError as ``load_pictures`` raises it."""
+    return load_pictures(settings, settings.seed, PARTLY, contraries=True)
 
 
 def _fit(

@@ -145,7 +145,7 @@ class TextToImage:
         """Latents, tokens, noises and steps; the same for the same (seed, step)."""
         stream = torch_stream(self.seed, "train", step)
         chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)
-        tokens = self.tokens[sentences_of(self.data, chosen, stream)]
+        tokens = self.tokens[sentences_of(self.data, chosen, stream)[:, 0]]
         dropped = torch.rand((self.batch_size, 1), generator=stream) < DROPPED
         mean, deviation = (values[chosen] for values in self.latents)
         noise, spread = torch.randn((2, *mean.shape), generator=stream)

@@ -4,7 +4,8 @@ What is kept out can be learned later, or asked for by words alone: UNSEEN are c
 training knows apart and never together; NEW are shapes that it does not know at all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -48,10 +49,19 @@ CAPTIONS = 8
 
 
 class Caption(NamedTuple):
-    """A sentence, and what it calls the objects: names, shapes or "red object", in alphabetical order."""
+    """A sentence with gaps, and what it calls the objects there: names, shapes or "red object"."""
 
-    sentence: str
-    calls: tuple[str, ...]
+    frame: str
+    called: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        return self.frame.format(*self.called)
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """What it says, whatever its order."""
+        return tuple(sorted(self.called))
 
 
 def caption(names: list[str], stream: torch.Generator, partly: float = 0.0) -> Caption:
@@ -65,12 +75,29 @@ def caption(names: list[str], stream: torch.Generator, partly: float = 0.0) -> C
 
     article, wording = drawn(ARTICLES), drawn(WORDINGS)
     order = torch.randperm(len(names), generator=stream).tolist()
-    called = [_called(names[k], stream, partly) for k in order]
-    things = [f"{article} {name}" for name in called]
-    joined = ("{}",) if len(things) == 1 else PAIRS if len(things) == 2 else TRIPLES
-    listed = drawn(joined).format(*things)
-    said = wording.replace("NUMBER", NUMBERS[len(things) - 1]).format(listed)
-    return Caption(said + drawn(("", ".")), tuple(sorted(called)))
+    called = tuple(_called(names[k], stream, partly) for k in order)
+    joined = ("{}",) if len(names) == 1 else PAIRS if len(names) == 2 else TRIPLES
+    listed = drawn(joined).format(*[f"{article} {{}}"] * len(names))
+    frame = wording.replace("NUMBER", NUMBERS[len(names) - 1]).format(listed)
+    return Caption(frame + drawn(("", ".")), called)
+
+
+def contrary(truth: Caption, stream: torch.Generator) -> Caption:
+    """The same sentence with one shape or one colour changed: a hard negative (Yuksekgonul et al. 2023).
+
+    Shapes change as often as colours do, and nothing comes to be called what is not in SEEN. What it says may
+    be true all the same, where two objects share a shape or a colour.
+    """
+
+    def drawn(count: int) -> int:
+        return int(torch.randint(count, (1,), generator=stream))
+
+    place = drawn(len(truth.called))
+    choices = _others(truth.called[place])
+    others = choices[drawn(len(choices))]
+    called = list(truth.called)
+    called[place] = others[drawn(len(others))]
+    return Caption(truth.frame, tuple(called))
 
 
 def all_calls(names: Sequence[str]) -> list[tuple[str, ...]]:
@@ -93,6 +120,19 @@ def _ways(name: str) -> tuple[str, str, str]:
     return name, shape, f"{colour} object"
 
 
+@cache
+def _others(call: str) -> tuple[tuple[str, ...], ...]:
+    """What else a thing could be called: in another shape, in another colour, as far as there are any."""
+    first, *rest = call.split()
+    if not rest:
+        return (tuple(sorted({name.split()[1] for name in SEEN} - {call})),)
+    if rest == ["object"]:
+        return (tuple(sorted({f"{name.split()[0]} object" for name in SEEN} - {call})),)
+    same_colour = tuple(name for name in SEEN if name.split()[0] == first and name != call)
+    same_shape = tuple(name for name in SEEN if name.split()[1:] == rest and name != call)
+    return same_colour, same_shape
+
+
 def draw_captioned(
     count: int, seed: int, partly: float = 0.0
 ) -> tuple[SceneLists, dict[str, list[Caption]]]:
@@ -113,6 +153,17 @@ def draw_captioned(
         pictures[name] = [EVERY_OBJECT.index(each) for each in chosen]
         captions[name] = [caption(chosen, stream, partly) for _ in range(CAPTIONS)]
     return SceneLists(EVERY_OBJECT, pictures, {}), captions
+
+
+def draw_contraries(
+    captions: Mapping[str, Sequence[Caption]], seed: int
+) -> dict[str, list[Caption]]:
+    """Beside each sentence of ``draw_captioned`` its ``contrary``, drawn from (seed, number of the scene)."""
+    found: dict[str, list[Caption]] = {}
+    for number, (name, own) in enumerate(captions.items()):
+        stream = torch_stream(seed, "contraries", number)
+        found[name] = [contrary(each, stream) for each in own]
+    return found
 
 
 def write_captioned(
