@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from marmor.training import muon
 from marmor.training.muon import Muon, orthogonalise
 
 SHAPES = ((12, 30), (12, 30), (30, 12), (16, 16), (12, 30))
@@ -55,6 +56,18 @@ def test_singular_values_end_near_one_and_vectors_stay(shape: tuple[int, int, in
     aligned = left.mT @ found @ right.mT
     off_diagonal = aligned - torch.diag_embed(aligned.diagonal(dim1=1, dim2=2))
     assert off_diagonal.abs().max() < 0.05
+
+
+@pytest.mark.parametrize(("told", "kind"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
+def test_the_format_is_the_one_that_the_hardware_multiplies_faster(
+    told: str, kind: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = torch.randn(2, 6, 9, generator=torch.Generator().manual_seed(5))
+    usual = orthogonalise(given, 5)
+    monkeypatch.setattr(muon, "faster", lambda device: told)
+    found = orthogonalise(given, 5)
+    assert found.dtype == kind
+    torch.testing.assert_close(found.float(), usual.float(), atol=0.05, rtol=0)
 
 
 def test_matrices_without_gradient_stay_and_other_shapes_are_refused() -> None:

@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from marmor.training.precision import faster
+
+FORMATS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic step (Jordan et al. 2024): steep at 0, so that few steps do; values end in 0.7 … 1.2."""
 
@@ -71,10 +74,13 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
-    """(N, A, B) → about U·Vᵀ of each matrix's U·S·Vᵀ, in bfloat16; singular values in about 0.7 … 1.2."""
+    """(N, A, B) → about U·Vᵀ of each matrix's U·S·Vᵀ; singular values in about 0.7 … 1.2.
+
+    In bfloat16, which is exact enough, where the hardware multiplies that faster; else in float32.
+    """
     a, b, c = COEFFICIENTS
     wide = matrices.shape[1] <= matrices.shape[2]
-    x = (matrices if wide else matrices.mT).bfloat16()
+    x = (matrices if wide else matrices.mT).to(FORMATS[faster(matrices.device)])
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(steps):
         gram = x @ x.mT
