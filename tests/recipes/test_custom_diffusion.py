@@ -18,7 +18,7 @@ from marmor.data import EMBEDDED
 from marmor.personalization import read_projections
 from marmor.recipes import custom_diffusion
 from marmor.recipes import prior as prior_recipe
-from marmor.recipes.concepts import ConceptMethod
+from marmor.recipes.concepts import ConceptMethod, word_rate
 from marmor.recipes.custom_diffusion import CustomSettings, train
 from marmor.recipes.learned import PROJECTIONS, read_words
 from marmor.recipes.personalized import load_personalized
@@ -120,6 +120,10 @@ def test_the_loss_is_that_of_photos_plus_the_weighted_one_of_the_prior(
     asked = settings(prior=(given(tmp_path),), prior_weight=0.25)
     lesson, prior = custom_diffusion.prepare_with_prior(asked)
     method = custom_diffusion.method_of(asked, lesson, prior)
+    (optimizer,) = method.turn.optimizers.parts
+    rows = lesson.rows()
+    assert rows is not None
+    assert [group["lr"] for group in optimizer.param_groups] == [word_rate(rows), asked.rate]
     batch = method.draw(0)
     found = method.loss(method.module, batch)
     photos = {n: v for n, v in batch.items() if not n.startswith("prior.")}

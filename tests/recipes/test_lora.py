@@ -10,9 +10,9 @@ import torch
 from marmor.base.errors import UserError
 from marmor.cli import main
 from marmor.personalization import read_low_rank
-from marmor.recipes.concepts import ConceptMethod
+from marmor.recipes.concepts import ConceptMethod, word_rate
 from marmor.recipes.learned import LOW_RANK, read_words
-from marmor.recipes.lora import LoraSettings, resume, train
+from marmor.recipes.lora import LoraSettings, method_of, resume, train
 from marmor.recipes.personalized import add_words, export, load_personalized
 from marmor.recipes.text_to_image import load_pipeline
 from marmor.training import RunFolder
@@ -48,6 +48,14 @@ def test_diffusers_draws_the_run_from_its_files(
     weights = read_low_rank(run / LOW_RANK)
     grown = [values for name, values in weights.items() if "lora_B" in name]
     assert all(values.any() for values in grown)
+
+
+def test_words_have_the_rate_of_words_beside_that_of_the_weights(settings: Settings) -> None:
+    method = method_of(settings())
+    (optimizer,) = method.turn.optimizers.parts
+    rows = method.lesson.rows()
+    assert rows is not None
+    assert [group["lr"] for group in optimizer.param_groups] == [0.01, word_rate(rows)]
 
 
 def test_a_whole_pipeline_has_the_new_word_and_the_weights(

@@ -77,6 +77,22 @@ def test_an_interrupted_run_goes_on_bit_for_bit(settings: Settings, tmp_path, mo
         assert torch.equal(learned(stopped, name), learned(straight, name))
 
 
+def test_words_move_by_a_share_of_their_length(settings: Settings, pipeline, tmp_path) -> None:
+    def rate(encoder_scale: float) -> float:
+        with torch.no_grad():
+            pipeline.text_encoder.get_input_embeddings().weight *= encoder_scale
+        folder = tmp_path / str(encoder_scale)
+        pipeline.save_pretrained(folder)
+        (optimizer,) = method_of(settings(pipeline=folder)).turn.optimizers.parts
+        return optimizer.param_groups[0]["lr"]
+
+    small, large = rate(1.0), rate(3.0)
+    assert large == pytest.approx(3 * small)
+    ids = pipeline.tokenizer("dog red", add_special_tokens=False)["input_ids"]
+    entries = table(pipeline)[ids].square().mean().sqrt().item()
+    assert large == pytest.approx(0.35 * entries)
+
+
 def test_a_random_start_is_as_long_as_words_are_and_the_words_own(
     settings: Settings, pipeline
 ) -> None:

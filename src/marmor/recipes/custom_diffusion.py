@@ -14,7 +14,6 @@ from marmor.base.errors import UserError
 from marmor.base.files import write_json
 from marmor.personalization import ChosenWeights, Concepts, projection_names, write_projections
 from marmor.recipes.concepts import (
-    WORD_RATE,
     ConceptMethod,
     ConceptWishes,
     Lesson,
@@ -23,6 +22,7 @@ from marmor.recipes.concepts import (
     prepare,
     tokens_of,
     wishes_of,
+    word_rate,
 )
 from marmor.recipes.learned import PROJECTIONS, write_words
 from marmor.recipes.prior import Drawing, Prior, captions, draw_priors, read_prior
@@ -152,7 +152,7 @@ def method_of(settings: CustomSettings, lesson: Lesson, prior: Prior | None) -> 
     rows, weights = lesson.rows(), ChosenWeights(unet, projection_names(unet))
     assert rows is not None
     groups = [
-        {"params": list(rows.parameters()), "lr": WORD_RATE},
+        {"params": list(rows.parameters()), "lr": word_rate(rows)},
         {"params": list(weights.parameters()), "lr": settings.rate},
     ]
     optimizers = Optimizers([torch.optim.Adam(groups)])

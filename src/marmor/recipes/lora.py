@@ -20,13 +20,13 @@ from marmor.personalization import (
     write_low_rank,
 )
 from marmor.recipes.concepts import (
-    WORD_RATE,
     ConceptMethod,
     ConceptWishes,
     begin,
     learn,
     prepare,
     wishes_of,
+    word_rate,
 )
 from marmor.recipes.learned import LOW_RANK, write_words
 from marmor.recipes.training_images import check_same_images
@@ -89,7 +89,7 @@ def method_of(settings: LoraSettings) -> ConceptMethod:
     rows, weights = lesson.rows(), ChosenWeights(unet, names)
     groups = [{"params": list(weights.parameters()), "lr": settings.rate}]
     if rows is not None:
-        groups.append({"params": list(rows.parameters()), "lr": WORD_RATE})
+        groups.append({"params": list(rows.parameters()), "lr": word_rate(rows)})
     optimizers = Optimizers([torch.optim.Adam(groups)])
     return ConceptMethod(lesson, Concepts(rows, weights), optimizers, settings)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from marmor.personalization import Concepts
 from marmor.recipes.concepts import (
-    WORD_RATE,
     ConceptMethod,
     ConceptWishes,
     begin,
     learn,
     prepare,
     wishes_of,
+    word_rate,
 )
 from marmor.recipes.learned import write_words
 from marmor.recipes.training_images import check_same_images
@@ -57,8 +57,10 @@ def resume(run: RunFolder) -> None:
 def method_of(settings: InversionSettings) -> ConceptMethod:
     """The loop's method; its module is the new rows and nothing else."""
     lesson = prepare(settings)
-    module = Concepts(lesson.rows())
-    return ConceptMethod(lesson, module, adam(module, WORD_RATE), settings)
+    rows = lesson.rows()
+    assert rows is not None
+    module = Concepts(rows)
+    return ConceptMethod(lesson, module, adam(module, word_rate(rows)), settings)
 
 
 def _learn(run: RunFolder, settings: InversionSettings, method: ConceptMethod) -> None:
