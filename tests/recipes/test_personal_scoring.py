@@ -277,6 +277,11 @@ def test_what_cannot_be_judged_is_one_sentence(clip, asked, drawn, tmp_path, fai
 
     one = {"0": ENTRIES["0"]}
     bare = {key: value for key, value in ENTRIES["0"].items() if key != "prompt_4_clip_eval"}
+    with pytest.MonkeyPatch.context() as patch:
+        # Long work must not come first.
+        patch.setattr(text_image.TextImage, "embed_images", lambda *asked: pytest.fail("embedded"))
+        told = fails(lambda: score(folder, clip=clip, asked=asked, out=asked))
+    assert "cannot be a folder" in told
     assert "has no prompt_4_clip_eval" in wrong(folder, held={"0": bare})
     assert "is no folder" in wrong(tmp_path / "nowhere")
     assert "two folders would be called 'drawn'" in wrong(folder, f"drawn={folder}")

@@ -9,6 +9,7 @@ import torch
 
 from marmor.cli import main
 from marmor.data import ImageSet, write_splits
+from marmor.recipes import probing
 from marmor.recipes.probing import Labelled, apart, choose, fit, shots
 
 NAMES = ("reddish", "greenish", "bluish")
@@ -117,6 +118,10 @@ def _fails(capsys: pytest.CaptureFixture[str], *words: object) -> str:
 def test_wrong_words(tiny_clip: Path, data: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     given = ("--model", tiny_clip, "--out", out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probing.TextImage, "embed_images", lambda *asked: pytest.fail("embedded"))
+        told = _fails(capsys, *given[:2], "--out", data, "--images", data)
+    assert "cannot be a folder" in told
     one = tmp_path / "one.npz"
     write_splits({"train": _colours(4, 0), "test": _colours(60, 1)}, one)
     assert "is one image of greenish" in _fails(capsys, *given, "--images", one)

@@ -285,6 +285,12 @@ def test_other_wrong_words(
     (tmp_path / "truth.csv").write_text("image_name,label\n0_0.png,fox\n")
     rest = ("--labels", labels, "--out", out)
     clip = ("--model", tiny_clip, "--images", pictures)
+    occupied = tmp_path / "truth.csv"
+    with pytest.MonkeyPatch.context() as patch:
+        # Long work must not come first.
+        patch.setattr(text_image.TextImage, "embed_images", lambda *asked: pytest.fail("embedded"))
+        told = _fails(capsys, *clip, "--labels", labels, "--out", occupied)
+    assert "cannot be a folder" in told
     assert "has no tokenizer" in _fails(capsys, "--model", broken, "--images", pictures, *rest)
     assert "no images" in _fails(capsys, "--model", tiny_clip, "--images", empty, *rest)
     assert "does not exist" in _fails(capsys, "--model", tmp_path / "x", "--images", empty, *rest)

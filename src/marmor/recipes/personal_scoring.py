@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from marmor.base.errors import UserError
+from marmor.base.files import check_folder
 from marmor.language import Facts
 from marmor.metrics import Mean, Share, mean_within, photo_leak, share
 from marmor.recipes.commands import options
@@ -105,8 +106,10 @@ class PersonalScores:
 def score(folders: Sequence[str], settings: PersonalScoreSettings) -> PersonalScores:
     """Reads and judges the pictures of ``folders``, DIR or NAME=DIR; nothing is written but the cache.
 
-    Raises UserError for lists, photos, pictures, models and judges that cannot be read or do not fit.
+    Raises UserError for lists, photos, pictures, models and judges that cannot be read or do not fit, and
+    an --out that can be no folder.
     """
+    check_folder(settings.out)
     named = _named(folders)
     entries = read_entries(settings.input)
     for entry in entries:

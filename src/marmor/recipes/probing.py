@@ -11,6 +11,7 @@ from torch import Tensor
 
 from marmor.base.cores import on_cores
 from marmor.base.errors import UserError
+from marmor.base.files import check_folder
 from marmor.base.progress import progress_bar
 from marmor.base.seeds import torch_stream
 from marmor.data import ImageSet, require_classes
@@ -107,8 +108,9 @@ def probe(settings: ProbeSettings) -> Probed:
     """Embeds, trains and judges; nothing is written but the cache.
 
     Raises UserError for images without labels or without two splits, for classes that are in one of them only
-    by name, and for too few images of a class.
+    by name, too few images of a class, and an --out that can be no folder.
     """
+    check_folder(settings.out)
     templates = read_templates(settings.templates)
     model = TextImage(settings)
     test = model.read(settings.images, "test")

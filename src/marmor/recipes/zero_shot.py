@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from marmor.base.errors import UserError
+from marmor.base.files import check_folder
 from marmor.base.seeds import numpy_stream
 from marmor.data import ImageSet
 from marmor.language import LISTS, Facts, ensemble, logits, read_templates
@@ -138,8 +139,10 @@ class ZeroShot:
 def zero_shot(settings: ZeroShotSettings) -> ZeroShot:
     """Reads, embeds and compares; nothing is written but the cache.
 
-    Raises UserError for models, images, names, templates and truths that cannot be had or do not fit.
+    Raises UserError for models, images, names, templates and truths that cannot be had or do not fit, and
+    an --out that can be no folder.
     """
+    check_folder(settings.out)
     names, templates = read_names(settings.labels), read_templates(settings.templates)
     model = TextImage(settings)
     images = model.read(settings.images, "test")
