@@ -101,6 +101,16 @@ def test_words_and_projections_change_and_nothing_else_does(
     assert not torch.equal(draw(learned, "a dog"), draw(pipeline, "a dog"))
 
 
+def test_a_longer_budget_takes_the_same_prior(settings: Settings) -> None:
+    run = train(settings())
+    drawn = {path: path.stat().st_mtime_ns for path in (run.path / "prior").rglob("*.png")}
+    before = (run.path / PROJECTIONS).read_bytes()
+    main(["resume", str(run.path), "--steps", "6"])
+    assert run.history()[-1]["step"] == 6
+    assert (run.path / PROJECTIONS).read_bytes() != before
+    assert drawn == {path: path.stat().st_mtime_ns for path in (run.path / "prior").rglob("*.png")}
+
+
 def test_diffusers_draws_the_run_from_its_files(
     settings: Settings, pipeline_folder: Path, draw
 ) -> None:

@@ -50,6 +50,14 @@ def test_diffusers_draws_the_run_from_its_files(
     assert all(values.any() for values in grown)
 
 
+def test_a_longer_budget_changes_the_weights(settings: Settings) -> None:
+    run = train(settings())
+    before = (run.path / LOW_RANK).read_bytes()
+    main(["resume", str(run.path), "--steps", "5"])
+    assert run.history()[-1]["step"] == 5
+    assert (run.path / LOW_RANK).read_bytes() != before
+
+
 def test_words_have_the_rate_of_words_beside_that_of_the_weights(settings: Settings) -> None:
     method = method_of(settings())
     (optimizer,) = method.turn.optimizers.parts

@@ -77,6 +77,14 @@ def test_an_interrupted_run_goes_on_bit_for_bit(settings: Settings, tmp_path, mo
         assert torch.equal(learned(stopped, name), learned(straight, name))
 
 
+def test_a_word_that_is_not_learned_yet_gets_a_longer_budget(settings: Settings) -> None:
+    run = train(settings())
+    before = learned(run.path, "new1")
+    main(["resume", str(run.path), "--steps", "8"])
+    assert run.history()[-1]["step"] == 8
+    assert not torch.equal(learned(run.path, "new1"), before)
+
+
 def test_words_move_by_a_share_of_their_length(settings: Settings, pipeline, tmp_path) -> None:
     def rate(encoder_scale: float) -> float:
         with torch.no_grad():

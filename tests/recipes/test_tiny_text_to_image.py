@@ -153,6 +153,19 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
     ).read_bytes()
 
 
+def test_a_longer_budget_is_the_networks_alone(trained: Path) -> None:
+    before = weights(trained / "pipeline")
+    main(["resume", str(trained), "--steps", "6"])
+    after = weights(trained / "pipeline")
+    assert before.keys() == after.keys()
+    assert {Path(name).parts[0] for name in before if before[name] != after[name]} == {
+        "unet",
+        "text_encoder",
+    }
+    assert RunFolder(trained).history()[-1]["step"] == 6
+    assert RunFolder(trained / "autoencoder").history()[-1]["step"] == 3
+
+
 def test_personalization_takes_the_pipeline(trained: Path, scenes: Path, tmp_path: Path) -> None:
     words = ["--concept", f"<new1>={scenes / 'new' / 'red_cone'}", "--word", "object"]
     where = ["--pipeline", str(trained / "pipeline"), "--run", str(tmp_path / "words")]

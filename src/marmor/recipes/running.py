@@ -79,8 +79,13 @@ ONE_BUDGET = (
     iclevr.RECIPE,
     judge.RECIPE,
     scene_judge.RECIPE,
+    textual_inversion.RECIPE,
+    tiny_clip.RECIPE,
+    tiny_text_to_image.RECIPE,
+    custom_diffusion.RECIPE,
+    lora.RECIPE,
 )
-"""Recipes whose runs are one training with one budget, so that it can be another."""
+"""Recipes whose runs have one budget, so that it can be another."""
 COMMANDS = {
     adapt.RECIPE: "adapt",
     study.RECIPE: "study iclevr",

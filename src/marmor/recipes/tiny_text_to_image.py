@@ -266,6 +266,12 @@ def _coder(
     """The trained autoencoder, from a run of its own within the run."""
     place = run.path / "autoencoder"
     inner = RunFolder(place)
+    method = Coding(data.images, sizes, settings.seed)
+    if (
+        run.history()
+    ):  # latents must stay what the U-Net knows: a longer budget is the U-Net's alone
+        method.module.load_state_dict(inner.average_weights())
+        return method.module
     if not (place / "config.json").is_file():
         inner = RunFolder.create_once(place, tiny_autoencoder.RECIPE, {"part of": RECIPE})
     budget = settings.budget(CODER_SHARE)
@@ -274,7 +280,7 @@ def _coder(
     )
     with progress_bar("training the autoencoder") as bar:
         average = fit(
-            Coding(data.images, sizes, settings.seed),
+            method,
             inner,
             loop,
             lambda share, record: bar(share, f"error {record['error']:.4f}"),
