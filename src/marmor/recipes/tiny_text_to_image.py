@@ -267,9 +267,8 @@ def _coder(
     place = run.path / "autoencoder"
     inner = RunFolder(place)
     method = Coding(data.images, sizes, settings.seed)
-    if (
-        run.history()
-    ):  # latents must stay what the U-Net knows: a longer budget is the U-Net's alone
+    if run.history():
+        # Latents must stay what the U-Net knows: a longer budget is the U-Net's alone.
         method.module.load_state_dict(inner.average_weights())
         return method.module
     if not (place / "config.json").is_file():
