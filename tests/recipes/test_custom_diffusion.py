@@ -101,13 +101,17 @@ def test_words_and_projections_change_and_nothing_else_does(
     assert not torch.equal(draw(learned, "a dog"), draw(pipeline, "a dog"))
 
 
-def test_a_longer_budget_takes_the_same_prior(settings: Settings) -> None:
+def test_a_longer_budget_takes_the_same_prior_and_is_told(settings: Settings) -> None:
     run = train(settings())
     drawn = {path: path.stat().st_mtime_ns for path in (run.path / "prior").rglob("*.png")}
     before = (run.path / PROJECTIONS).read_bytes()
     main(["resume", str(run.path), "--steps", "6"])
     assert run.history()[-1]["step"] == 6
     assert (run.path / PROJECTIONS).read_bytes() != before
+    main(["report", str(run.path), "--per-class", "1"])
+    told = (run.path / "report.html").read_text()
+    assert "--steps 3 " in told
+    assert f"--run {run.path} &amp;&amp; marmor resume {run.path} --steps 6" in told
     assert drawn == {path: path.stat().st_mtime_ns for path in (run.path / "prior").rglob("*.png")}
 
 

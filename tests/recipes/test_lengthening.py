@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from marmor.base.errors import UserError
 from marmor.base.files import read_json, write_json
 from marmor.cli import main
+from marmor.recipes.lengthening import lengthened
 from marmor.recipes.page_parts import training_command
-from marmor.training import RunFolder
+from marmor.training import Budget, RunFolder
 
 Fails = Callable[[Callable[[], object]], str]
 
@@ -80,3 +82,16 @@ def test_a_run_that_cannot_be_gone_on_with_keeps_its_budget(
     fails(lambda: main(["resume", str(ended.path), "--steps", "80"]))
     moved.rename(data)
     assert ended.config == config
+
+
+def test_what_is_noted_meanwhile_stays_where_the_budget_is_put_back(ended: RunFolder) -> None:
+    before = ended.config["settings"]
+
+    def note_and_fail() -> None:
+        with lengthened(ended, Budget(steps=80)):
+            ended.change_settings({**ended.config["settings"], "noted": 1})
+            raise UserError("no")
+
+    with pytest.raises(UserError, match="no"):
+        note_and_fail()
+    assert ended.config["settings"] == {**before, "noted": 1}

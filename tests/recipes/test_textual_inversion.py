@@ -77,12 +77,18 @@ def test_an_interrupted_run_goes_on_bit_for_bit(settings: Settings, tmp_path, mo
         assert torch.equal(learned(stopped, name), learned(straight, name))
 
 
-def test_a_word_that_is_not_learned_yet_gets_a_longer_budget(settings: Settings) -> None:
+def test_a_word_that_is_not_learned_yet_gets_a_longer_budget(
+    settings: Settings, interrupted
+) -> None:
     run = train(settings())
     before = learned(run.path, "new1")
     main(["resume", str(run.path), "--steps", "8"])
     assert run.history()[-1]["step"] == 8
     assert not torch.equal(learned(run.path, "new1"), before)
+    with interrupted(ConceptMethod, 9), pytest.raises(SystemExit):
+        main(["resume", str(run.path), "--steps", "12"])
+    with pytest.raises(UserError, match="has no embeddings"):  # they were those of eight steps
+        load_personalized(run.path)
 
 
 def test_words_move_by_a_share_of_their_length(settings: Settings, pipeline, tmp_path) -> None:
@@ -96,9 +102,13 @@ def test_words_move_by_a_share_of_their_length(settings: Settings, pipeline, tmp
 
     small, large = rate(1.0), rate(3.0)
     assert large == pytest.approx(3 * small)
+    # One rate for all, also where they start at words of unlike lengths.
     ids = pipeline.tokenizer("dog red", add_special_tokens=False)["input_ids"]
+    with torch.no_grad():
+        pipeline.text_encoder.get_input_embeddings().weight[ids[0]] *= 5
+    unlike = rate(1.5)
     entries = table(pipeline)[ids].square().mean().sqrt().item()
-    assert large == pytest.approx(0.35 * entries)
+    assert unlike == pytest.approx(0.35 * entries)
 
 
 def test_a_random_start_is_as_long_as_words_are_and_the_words_own(

@@ -139,12 +139,15 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
         assert one.read_bytes() == other.read_bytes()
 
 
-def test_a_longer_budget_changes_the_model(settings: Settings) -> None:
+def test_a_longer_budget_changes_the_model(settings: Settings, interrupted) -> None:
     run = train(settings(), TINY)
     before = embedded(run.path / "clip")
     main(["resume", str(run.path), "--steps", "5"])
     assert run.history()[-1]["step"] == 5
     assert not torch.equal(embedded(run.path / "clip"), before)
+    with interrupted(Contrast, 6), pytest.raises(SystemExit):
+        main(["resume", str(run.path), "--steps", "8"])
+    assert not (run.path / "clip").exists()  # it was that of five steps
 
 
 def test_a_step_pairs_each_picture_with_one_of_its_own_sentences(settings: Settings) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from marmor.base.errors import UserError
+from marmor.base.files import write_json
 from marmor.cli import main
 from marmor.data.scenes import write_captioned
 from marmor.language import ClipSizes
@@ -19,7 +20,7 @@ from marmor.recipes.text_to_image import load_pipeline
 from marmor.recipes.tiny_autoencoder import Coding, code, there_and_back, whiten
 from marmor.recipes.tiny_parts import PipelineSizes, autoencoder, words_of_clip
 from marmor.recipes.tiny_text_to_image import TextToImage, TinyTextToImageSettings, train
-from marmor.training import RunFolder, load_weights
+from marmor.training import Budget, RunFolder, fit, load_weights
 
 pytest.importorskip("diffusers")
 
@@ -166,6 +167,47 @@ def test_a_longer_budget_is_the_networks_alone(trained: Path) -> None:
     assert RunFolder(trained / "autoencoder").history()[-1]["step"] == 3
 
 
+def test_latents_stay_what_a_network_that_has_begun_knows(
+    settings: Settings, tmp_path: Path, interrupted
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    with interrupted(TextToImage, 1), pytest.raises(KeyboardInterrupt):
+        train(settings(), TINY)
+    assert not run.history()  # no line of the log yet, but a checkpoint
+    main(["resume", str(run.path), "--steps", "6"])
+    assert run.history()[-1]["step"] == 6
+    assert RunFolder(run.path / "autoencoder").history()[-1]["step"] == 3
+
+
+def test_a_pipeline_of_a_shorter_budget_is_not_there_while_a_longer_one_lasts(
+    trained: Path, interrupted
+) -> None:
+    with interrupted(TextToImage, 4), pytest.raises(SystemExit):
+        main(["resume", str(trained), "--steps", "6"])
+    assert not (trained / "pipeline").exists()
+    with pytest.raises(UserError, match="has no pipeline yet"):
+        folders.hub_folder(trained, "tiny-text-to-image")
+
+
+def test_minutes_are_those_of_both_trainings(trained: Path, fails) -> None:
+    whole = RunFolder(trained).history()[-1]["seconds"]
+    first = tiny_text_to_image.coder_seconds(RunFolder(trained))
+    assert first == RunFolder(trained / "autoencoder").history()[-1]["seconds"] > 0
+    config = (trained / "config.json").read_bytes()
+    write_json(
+        trained / "config.json",
+        changed_budget(json.loads(config), minutes=(whole + first) / 60, steps=None),
+    )
+    between = str((whole + first / 2) / 60)
+    told = fails(lambda: main(["resume", str(trained), "--minutes", between]))
+    assert f"has trained for {(whole + first) / 60:.1f} minutes" in told
+
+
+def changed_budget(config: dict, **budget: float | None) -> dict:
+    asked = config["settings"]["asked"] | budget
+    return config | {"settings": config["settings"] | {"asked": asked}}
+
+
 def test_personalization_takes_the_pipeline(trained: Path, scenes: Path, tmp_path: Path) -> None:
     words = ["--concept", f"<new1>={scenes / 'new' / 'red_cone'}", "--word", "object"]
     where = ["--pipeline", str(trained / "pipeline"), "--run", str(tmp_path / "words")]
@@ -253,8 +295,15 @@ def test_no_clip_is_told(settings: Settings, tiny_siglip: Path) -> None:
         train(settings(clip=tiny_siglip), TINY)
 
 
-def test_minutes_are_shared_between_the_two() -> None:
-    asked = TinyTextToImageSettings(minutes=10.0)
-    assert asked.budget(0.2).minutes == pytest.approx(2)
-    assert TinyTextToImageSettings(steps=7).budget(0.2).steps == 7
-    assert TinyTextToImageSettings().budget(1.0).minutes == 65
+def test_minutes_are_shared_between_the_two(settings: Settings, monkeypatch) -> None:
+    given = []
+
+    def fits(method, run: RunFolder, loop, watch):
+        given.append(loop.budget.minutes)
+        steps = replace(loop, budget=Budget(steps=2))
+        return fit(method, run, steps, watch)
+
+    monkeypatch.setattr(tiny_text_to_image, "fit", fits)
+    run = train(settings(minutes=10.0, steps=None), TINY)
+    assert given == [1.0, 10 - tiny_text_to_image.coder_seconds(run) / 60]
+    assert TinyTextToImageSettings().budget.minutes == 65

@@ -21,7 +21,7 @@ from marmor.recipes.folders import WEIGHTS_FILE
 from marmor.recipes.pairs import Pair, load_pair
 from marmor.recipes.plans import BEST, PLANS, RUNGS, SOURCE_ONLY, TARGET_ONLY, Plan
 from marmor.training import Precision, RunFolder, save_weights
-from marmor.training.processes import processes
+from marmor.training.processes import first_alone
 
 RECIPE = "adapt"
 PART = "adapt-part"
@@ -201,10 +201,9 @@ def _kept_or_trained(
     kept = part.path / RESULT
     if kept.is_file():
         return Result(**read_json(kept))
-    siblings = processes()
-    if siblings.is_main_process and not (part.path / "config.json").is_file():
-        RunFolder.create(part.path, PART, {"method": name, "seed": seed})
-    siblings.wait_for_everyone()
+    with first_alone() as first:
+        if first and not (part.path / "config.json").is_file():
+            RunFolder.create(part.path, PART, {"method": name, "seed": seed})
     result = _trained(run, settings, pair, name, seed)
     write_json(kept, asdict(result))
     return result

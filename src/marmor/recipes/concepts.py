@@ -29,7 +29,7 @@ from marmor.personalization import (
     squared_error,
     views,
 )
-from marmor.recipes.learned import base_of, told
+from marmor.recipes.learned import base_of, forget, told
 from marmor.recipes.prior import Prior
 from marmor.recipes.text_to_image import (
     attend_for_training,
@@ -281,7 +281,7 @@ def _starts(wishes: ConceptWishes, pipeline: Any, new: Sequence[str]) -> dict[st
 
 
 def word_rate(rows: NewRows) -> float:
-    """Adam's rate for new words, which start as long as words are."""
+    """Adam's rate for all new words together, told from where they start."""
     return WORD_STEP * rows.rows.detach().square().mean().sqrt().item()
 
 
@@ -381,6 +381,7 @@ def learn(
     run: RunFolder, wishes: ConceptWishes, method: ConceptMethod, keep: Callable[[Concepts], None]
 ) -> None:
     """Trains to the end of the budget and keeps the average."""
+    forget(run)
     loop = LoopSettings(wishes.budget, ema=EMA, precision=wishes.precision)
     with progress_bar("learning") as bar:
         average = fit(

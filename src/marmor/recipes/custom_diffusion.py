@@ -29,7 +29,7 @@ from marmor.recipes.prior import Drawing, Prior, captions, draw_priors, read_pri
 from marmor.recipes.text_to_image import image_side
 from marmor.recipes.training_images import check_same_images, facts_of
 from marmor.training import Optimizers, RunFolder
-from marmor.training.processes import processes
+from marmor.training.processes import first_alone
 
 RECIPE = "custom-diffusion"
 
@@ -138,11 +138,11 @@ def _drawn(run: RunFolder, settings: CustomSettings, lesson: Lesson) -> Prior:
 
 def _keep_drawn(run: RunFolder, prior: Prior) -> None:
     """Notes in the run's config what was drawn; UserError where a resume finds other pictures."""
-    siblings, config = processes(), run.config
-    if siblings.is_main_process and config["settings"].get("prior") is None:
-        config["settings"]["prior"] = facts_of(prior.images)
-        write_json(run.path / "config.json", config)
-    siblings.wait_for_everyone()
+    config = run.config
+    with first_alone() as first:
+        if first and config["settings"].get("prior") is None:
+            config["settings"]["prior"] = facts_of(prior.images)
+            write_json(run.path / "config.json", config)
     check_same_images(run, prior.images, "prior")
 
 

@@ -5,6 +5,7 @@ pytorch_custom_diffusion_weights.safetensors        weights of the U-Net that re
 pytorch_lora_weights.safetensors                    low-rank weights that are added to its own
 """
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,13 @@ def read_words(run: RunFolder) -> dict[str, Tensor]:
 def weights_file(run: RunFolder, name: str) -> Path | None:
     """A run's file PROJECTIONS or LOW_RANK; None where it learns none, UserError where it has none yet."""
     return _there(run, run.path / name) if name in _told(run, KEY)["files"] else None
+
+
+def forget(run: RunFolder) -> None:
+    """Takes away what a shorter budget has learned, so that nothing takes it for the longer one's."""
+    shutil.rmtree(run.path / "embeddings", ignore_errors=True)
+    for name in (PROJECTIONS, LOW_RANK):
+        (run.path / name).unlink(missing_ok=True)
 
 
 def check_whole(run: RunFolder) -> None:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
 from PIL import Image
 
@@ -68,17 +69,26 @@ def facts_of_machine(run: RunFolder) -> dict[str, str | int | float]:
 
 def training_command(run: RunFolder) -> str:
     """The commands that train the run again: one, and another for each longer budget it was given."""
-    settings = run.config["settings"]
-    asked = settings["asked"]
+    asked = run.config["settings"]["asked"]
     # A size of None is a wish too: the images' own.
     given = asked | {"size": str(asked["size"])} if "size" in asked else asked
+    first, *longer = budgets_of(run)
+    return and_longer(run, ["marmor", "train", run.recipe, *options(given | first)], longer)
+
+
+def budgets_of(run: RunFolder) -> list[dict[str, Any]]:
+    """Every budget that a run was given, in order, by unit; [{}] of one that keeps what it was asked for."""
+    settings = run.config["settings"]
     budgets = [each["budget"] for each in settings.get("budgets", [])]
-    if budgets:
-        budgets.append({unit: asked[unit] for unit in budgets[0]})
-    first, *longer = budgets or [{}]
-    commands = [["marmor", "train", run.recipe, *options(given | first)]]
-    commands += [["marmor", "resume", str(run.path), *options(each)] for each in longer]
-    return " && ".join(map(shlex.join, commands))
+    if not budgets:
+        return [{}]
+    return [*budgets, {unit: settings["asked"][unit] for unit in budgets[0]}]
+
+
+def and_longer(run: RunFolder, begun: Sequence[str], longer: Sequence[dict[str, Any]]) -> str:
+    """The command that began a run, and after it one for each longer budget."""
+    resumed = [["marmor", "resume", str(run.path), *options(each)] for each in longer]
+    return " && ".join(map(shlex.join, [begun, *resumed]))
 
 
 def files_of(run: RunFolder, more: Sequence[tuple[str, str]] = ()) -> list[tuple[str, str]]:

@@ -10,7 +10,13 @@ from PIL import Image
 
 from marmor.figures import Picture, Report, Section, Table, Text
 from marmor.recipes.commands import appended
-from marmor.recipes.page_parts import facts_of_machine, files_of, network_table
+from marmor.recipes.page_parts import (
+    and_longer,
+    budgets_of,
+    facts_of_machine,
+    files_of,
+    network_table,
+)
 from marmor.recipes.references import references_of_concepts
 from marmor.training import RunFolder
 
@@ -159,7 +165,8 @@ def _facts(found: PersonalFindings) -> dict[str, str | int | float]:
 def _commands(found: PersonalFindings) -> list[str]:
     run, figures = found.run, found.figures
     path = str(run.path)
-    asked = dict(run.config["settings"]["asked"])
+    budget, *longer = budgets_of(run)
+    asked = run.config["settings"]["asked"] | budget
     first = asked.pop(POSITIONAL[run.recipe], []) if run.recipe in POSITIONAL else []
     if run.recipe == "personalize-import":
         asked["pipeline"] = str(found.base)
@@ -167,7 +174,7 @@ def _commands(found: PersonalFindings) -> list[str]:
     drawing = ["--seed", str(figures["sample.seed"])]
     prompts = appended({"prompt": figures["sample.prompts"]})
     return [
-        shlex.join([*made, *appended(asked), "--run", path]),
+        and_longer(run, [*made, *appended(asked), "--run", path], longer),
         shlex.join(
             ["marmor", "report", path, "--per-class", str(figures["sample.per_prompt"]), *drawing]
         ),

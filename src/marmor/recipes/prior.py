@@ -20,7 +20,7 @@ from marmor.data import ImageSet, join, read
 from marmor.figures import save_png
 from marmor.personalization import decode
 from marmor.recipes.drawing import picture
-from marmor.training.processes import processes
+from marmor.training.processes import first_alone
 
 BATCH = 8
 
@@ -97,18 +97,17 @@ def draw_priors(
     Each picture has noise of its own, and they are always drawn in the same batches: a run that was stopped
     sees those that an uninterrupted one sees. The first of several processes draws.
     """
-    siblings = processes()
     jobs = [
         (folder, sentences, range(first, min(first + BATCH, drawing.count)))
         for folder, sentences in zip(folders, said, strict=True)
         for first in range(0, drawing.count, BATCH)
     ]
-    if siblings.is_main_process:
-        with progress_bar("prior pictures") as bar:
-            for done, (folder, sentences, numbers) in enumerate(jobs):
-                _draw(pipeline, folder, sentences, numbers, drawing)
-                bar((done + 1) / len(jobs))
-    siblings.wait_for_everyone()
+    with first_alone() as first:
+        if first:
+            with progress_bar("prior pictures") as bar:
+                for done, (folder, sentences, numbers) in enumerate(jobs):
+                    _draw(pipeline, folder, sentences, numbers, drawing)
+                    bar((done + 1) / len(jobs))
 
 
 @torch.no_grad()

@@ -85,7 +85,9 @@ ONE_BUDGET = (
     custom_diffusion.RECIPE,
     lora.RECIPE,
 )
-"""Recipes whose runs have one budget, so that it can be another."""
+"""Recipes whose runs can get a longer budget: each was asked for one."""
+BESIDE = {tiny_text_to_image.RECIPE: tiny_text_to_image.coder_seconds}
+"""Of recipes that train something first: how many seconds of a run's budget that took."""
 COMMANDS = {
     adapt.RECIPE: "adapt",
     study.RECIPE: "study iclevr",
@@ -112,7 +114,8 @@ def resume(path: Path, budget: Budget | None = None) -> None:
             f"runs of the recipe {run.recipe!r} keep the budget that they began with; "
             f"go on with it as it is: marmor resume {path}."
         )
-    with nullcontext() if budget is None else lengthened(run, budget):
+    beside = BESIDE[run.recipe](run) if run.recipe in BESIDE else 0.0
+    with nullcontext() if budget is None else lengthened(run, budget, beside):
         RESUME[run.recipe](run)
     console.print(f"the run is at the end of its budget: {path}")
 

@@ -55,6 +55,7 @@ from marmor.training import (
     fit,
     warmup_then_linear,
 )
+from marmor.training.processes import first_alone
 
 RECIPE = "tiny-clip"
 USUAL_MINUTES = 25.0
@@ -76,7 +77,7 @@ class TinyClipSettings(CaptionWishes):
         minutes: budget in minutes of training, 25 when nothing is said; one of minutes, steps.
         steps: budget in optimizer steps.
         seed: everything random follows from it.
-        batch: pictures a step, each contrasted with all others.
+        batch: pictures a step, each contrasted with all others; of several processes each contrasts its own.
         precision: auto is bf16 where the processor has it.
     """
 
@@ -93,7 +94,10 @@ class TinyClipSettings(CaptionWishes):
 
 
 class Contrast:
-    """The loop's method: pictures mirrored and shifted, each with one of its sentences and its contrary."""
+    """The loop's method: pictures mirrored and shifted, each with one of its sentences.
+
+    Where sentences have contraries, that of the sentence comes with it.
+    """
 
     def __init__(
         self, data: Captioned, tokenizer: Any, sizes: ClipSizes, batch: int, seed: int
@@ -170,8 +174,8 @@ def train(settings: TinyClipSettings, sizes: ClipSizes = SIZES) -> RunFolder:
     }
     run = RunFolder.create_once(settings.run, RECIPE, config)
     console.print(
-        f"training a CLIP on {len(pictures.seen):,} pictures and {len(pictures.seen.sentences):,} "
-        f"sentences for {settings.budget} → {settings.run}"
+        f"training a CLIP on {len(pictures.seen):,} pictures and "
+        f"{len(pictures.seen.captions.unique()):,} sentences for {settings.budget} → {settings.run}"
     )
     _fit(run, settings, sizes, *pictures)
     return run
@@ -199,7 +203,7 @@ def require_transformers() -> None:
 
 
 def pictures_of(settings: TinyClipSettings) -> Pictures:
-    """What is learned from, scenes with contraries; UserError as ``load_pictures`` raises it."""
+    """What is learned from, rendered scenes with contraries; UserError as ``load_pictures`` raises it."""
     return load_pictures(settings, settings.seed, PARTLY, contraries=True)
 
 
@@ -213,6 +217,10 @@ def _fit(
     tokenizer = clip_tokenizer(seen.sentences, sizes.context)
     method = Contrast(seen, tokenizer, sizes, settings.batch, settings.seed)
     loop = LoopSettings(settings.budget, ema=EMA, precision=settings.precision)
+    folder = run.path / "clip"
+    with first_alone() as first:
+        if first:
+            shutil.rmtree(folder, ignore_errors=True)  # a longer budget's is another one
     with progress_bar("training") as bar:
         average = fit(
             method,
@@ -220,12 +228,12 @@ def _fit(
             loop,
             lambda share, at: bar(share, f"loss {at['loss']:.3f}  found {at['found']:.3f}"),
         )
-    folder = run.path / "clip"
-    shutil.rmtree(folder, ignore_errors=True)
-    with whole_folder(folder) as place, quiet():
-        save_clip(average.module, tokenizer, place)
-    if held_out is not None:
-        _tell(run, held_out)
+    with first_alone() as first:
+        if first:
+            with whole_folder(folder) as place, quiet():
+                save_clip(average.module, tokenizer, place)
+            if held_out is not None:
+                _tell(run, held_out)
     console.print(f"the model: {folder}; ask it: marmor zero-shot --model {folder} --images …")
 
 

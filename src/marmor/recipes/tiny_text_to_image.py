@@ -3,6 +3,7 @@
 First an autoencoder, then a U-Net and a text encoder together, on its latents (Rombach et al. 2022).
 """
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -59,6 +60,7 @@ from marmor.training import (
     fit,
     warmup_then_linear,
 )
+from marmor.training.processes import first_alone, processes
 
 RECIPE = "tiny-text-to-image"
 USUAL_MINUTES = 65.0
@@ -111,10 +113,10 @@ class TinyTextToImageSettings(CaptionWishes):
     batch: int = 32
     precision: Precision = "auto"
 
-    def budget(self, share: float) -> Budget:
-        """Of the training that gets this share of the minutes."""
-        whole = Budget.asked(USUAL_MINUTES, steps=self.steps, minutes=self.minutes)
-        return whole if whole.minutes is None else Budget(minutes=share * whole.minutes)
+    @property
+    def budget(self) -> Budget:
+        """Of both trainings together, where it is one of minutes; else of each."""
+        return Budget.asked(USUAL_MINUTES, steps=self.steps, minutes=self.minutes)
 
 
 class TextToImage:
@@ -178,7 +180,7 @@ def train(settings: TinyTextToImageSettings, sizes: PipelineSizes = SIZES) -> Ru
     """
     if settings.batch < 1:
         raise UserError(f"--batch must be at least 1, not {settings.batch}.")
-    _ = settings.budget(1.0)
+    _ = settings.budget
     require_diffusers()
     if settings.clip is not None:
         settings = replace(settings, clip=hub_folder(settings.clip, tiny_clip.RECIPE))
@@ -192,8 +194,7 @@ def train(settings: TinyTextToImageSettings, sizes: PipelineSizes = SIZES) -> Ru
     run = RunFolder.create_once(settings.run, RECIPE, config)
     console.print(
         f"training a text-to-image pipeline on {len(data):,} pictures and {len(data.sentences):,} "
-        f"sentences for {Budget.asked(USUAL_MINUTES, steps=settings.steps, minutes=settings.minutes)} "
-        f"→ {settings.run}"
+        f"sentences for {settings.budget} → {settings.run}"
     )
     _go_on(run, settings, sizes, data, words)
     return run
@@ -248,7 +249,15 @@ def _go_on(
     coder.register_to_config(scaling_factor=1.0)
     method = TextToImage(data, latents, words, sizes, settings.batch, settings.seed)
     attend_for_training(method.module["unet"], settings.precision)
-    loop = LoopSettings(settings.budget(1 - CODER_SHARE), ema=EMA, precision=settings.precision)
+    budget = settings.budget
+    if budget.minutes is not None:
+        budget = Budget(minutes=budget.minutes - coder_seconds(run) / 60)
+    loop = LoopSettings(budget, ema=EMA, precision=settings.precision)
+    with first_alone() as first:
+        if first:
+            shutil.rmtree(
+                run.path / "pipeline", ignore_errors=True
+            )  # a longer budget's is another one
     with progress_bar("training the U-Net and the text encoder") as bar:
         average = fit(
             method, run, loop, lambda share, record: bar(share, f"loss {record['loss']:.4f}")
@@ -256,24 +265,37 @@ def _go_on(
     learned = average.module
     assert isinstance(learned, nn.ModuleDict)
     pipeline = pipeline_of(Words(words.tokenizer, learned["text_encoder"]), learned["unet"], coder)
-    save_pipeline(pipeline, run.path / "pipeline")
-    _show(run, pipeline, data, settings)
+    with first_alone() as first:
+        if first:
+            save_pipeline(pipeline, run.path / "pipeline")
+            _show(run, pipeline, data, settings)
+
+
+def coder_seconds(run: RunFolder) -> float:
+    """How long a run's autoencoder has been trained, which the run's own log does not count."""
+    history = _coder_run(run).history()
+    return history[-1]["seconds"] if history else 0.0
+
+
+def _coder_run(run: RunFolder) -> RunFolder:
+    return RunFolder(run.path / "autoencoder")
 
 
 def _coder(
     run: RunFolder, settings: TinyTextToImageSettings, sizes: PipelineSizes, data: Captioned
 ) -> Any:
     """The trained autoencoder, from a run of its own within the run."""
-    place = run.path / "autoencoder"
-    inner = RunFolder(place)
+    inner = _coder_run(run)
     method = Coding(data.images, sizes, settings.seed)
-    if run.history():
+    if run.checkpoints.latest() is not None:
         # Latents must stay what the U-Net knows: a longer budget is the U-Net's alone.
         method.module.load_state_dict(inner.average_weights())
-        return method.module
-    if not (place / "config.json").is_file():
-        inner = RunFolder.create_once(place, tiny_autoencoder.RECIPE, {"part of": RECIPE})
-    budget = settings.budget(CODER_SHARE)
+        return method.module.to(processes().device).eval().requires_grad_(False)
+    if not (inner.path / "config.json").is_file():
+        inner = RunFolder.create_once(inner.path, tiny_autoencoder.RECIPE, {"part of": RECIPE})
+    budget = settings.budget
+    if budget.minutes is not None:
+        budget = Budget(minutes=CODER_SHARE * budget.minutes)
     loop = LoopSettings(
         budget, ema=tiny_autoencoder.EMA, precision=settings.precision, channels_last=False
     )

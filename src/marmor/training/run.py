@@ -20,7 +20,7 @@ from torch import Tensor
 from marmor.base.errors import UserError
 from marmor.base.files import read_json, write_json, write_text
 from marmor.training.checkpoints import Checkpoints, load_weights
-from marmor.training.processes import processes
+from marmor.training.processes import first_alone
 
 PACKAGES = ("marmor", "torch", "torchvision", "accelerate", "safetensors", "numpy", "pillow")
 
@@ -38,10 +38,9 @@ class RunFolder:
     @classmethod
     def create_once(cls, path: Path, recipe: str, settings: dict[str, Any]) -> "RunFolder":
         """``create`` by the first of several processes, which the others wait for."""
-        siblings = processes()
-        if siblings.is_main_process:
-            cls.create(path, recipe, settings)
-        siblings.wait_for_everyone()
+        with first_alone() as first:
+            if first:
+                cls.create(path, recipe, settings)
         return cls(path)
 
     @classmethod
@@ -84,10 +83,9 @@ class RunFolder:
 
     def change_settings(self, settings: dict[str, Any]) -> None:
         """Writes other settings, by the first of several processes, which the others wait for."""
-        siblings = processes()
-        if siblings.is_main_process:
-            write_json(self.path / "config.json", {**self.config, "settings": settings})
-        siblings.wait_for_everyone()
+        with first_alone() as first:
+            if first:
+                write_json(self.path / "config.json", {**self.config, "settings": settings})
 
     @property
     def recipe(self) -> str:

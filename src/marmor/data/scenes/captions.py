@@ -83,7 +83,7 @@ def caption(names: list[str], stream: torch.Generator, partly: float = 0.0) -> C
 
 
 def contrary(truth: Caption, stream: torch.Generator) -> Caption:
-    """The same sentence with one shape or one colour changed: a hard negative (Yuksekgonul et al. 2023).
+    """The same sentence with one shape or one colour changed: a rule-based negative (Doveh et al. 2023).
 
     Shapes change as often as colours do, and nothing comes to be called what is not in SEEN. What it says may
     be true all the same, where two objects share a shape or a colour.
