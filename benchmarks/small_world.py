@@ -125,12 +125,12 @@ class Settings:
     minutes: float = 10.0
     steps: int | None = None
     batch: int = 16
-    vectors: int = 1
+    vectors: int = 2
     rate: float = 8e-5
     prior_count: int = 200
     count: int = 50
     calls: int = 20
-    guidance: float = 4.0
+    guidance: float = 3.0
     seed: int = 0
     out: Path = Path("runs/small-world")
 
