@@ -18,7 +18,7 @@ from marmor.recipes.asking import ask_classes
 from marmor.recipes.designs import SETS_GUIDANCE, Drawing, fading_guidance, guided
 from marmor.recipes.drawing import draw
 from marmor.recipes.exporting import export
-from marmor.recipes.folders import pretrained
+from marmor.recipes.folders import HUB_PARTS, hub_folder, pretrained
 from marmor.recipes.generators import EVERYWHERE
 from marmor.recipes.models import find_judges, load_generator, load_judge
 from marmor.recipes.object_judging import JUDGE_RECIPE, load_object_judge
@@ -73,6 +73,8 @@ def test_shipped_weights_load() -> None:
             assert load_object_judge(spec).objects == OBJECTS
         elif config["recipe"] == iclevr.RECIPE:
             assert load_generator(spec).vocabulary == {SHOWS: OBJECTS}
+        elif config["recipe"] in HUB_PARTS:
+            assert any(hub_folder(spec, config["recipe"]).rglob("*.safetensors"))
         else:
             load = load_judge if config["recipe"] == "judge" else load_generator
             assert load(spec).class_names == tuple("0123456789")
