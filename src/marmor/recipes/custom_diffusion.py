@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from marmor.base.errors import UserError
-from marmor.base.files import write_json
 from marmor.personalization import ChosenWeights, Concepts, projection_names, write_projections
 from marmor.recipes.concepts import (
     ConceptMethod,
@@ -29,7 +28,6 @@ from marmor.recipes.prior import Drawing, Prior, captions, draw_priors, read_pri
 from marmor.recipes.text_to_image import image_side
 from marmor.recipes.training_images import check_same_images, facts_of
 from marmor.training import Optimizers, RunFolder
-from marmor.training.processes import first_alone
 
 RECIPE = "custom-diffusion"
 
@@ -138,11 +136,9 @@ def _drawn(run: RunFolder, settings: CustomSettings, lesson: Lesson) -> Prior:
 
 def _keep_drawn(run: RunFolder, prior: Prior) -> None:
     """Notes in the run's config what was drawn; UserError where a resume finds other pictures."""
-    config = run.config
-    with first_alone() as first:
-        if first and config["settings"].get("prior") is None:
-            config["settings"]["prior"] = facts_of(prior.images)
-            write_json(run.path / "config.json", config)
+    settings = run.config["settings"]
+    noted = settings.get("prior") or facts_of(prior.images)
+    run.change_settings({**settings, "prior": noted})
     check_same_images(run, prior.images, "prior")
 
 

@@ -41,6 +41,7 @@ from marmor.recipes.tiny_autoencoder import Coding, code, there_and_back, whiten
 from marmor.recipes.tiny_parts import (
     PipelineSizes,
     Words,
+    autoencoder,
     new_words,
     optimizers_of,
     pipeline_of,
@@ -255,9 +256,8 @@ def _go_on(
     loop = LoopSettings(budget, ema=EMA, precision=settings.precision)
     with first_alone() as first:
         if first:
-            shutil.rmtree(
-                run.path / "pipeline", ignore_errors=True
-            )  # a longer budget's is another one
+            # A longer budget's is another one.
+            shutil.rmtree(run.path / "pipeline", ignore_errors=True)
     with progress_bar("training the U-Net and the text encoder") as bar:
         average = fit(
             method, run, loop, lambda share, record: bar(share, f"loss {record['loss']:.4f}")
@@ -286,11 +286,11 @@ def _coder(
 ) -> Any:
     """The trained autoencoder, from a run of its own within the run."""
     inner = _coder_run(run)
-    method = Coding(data.images, sizes, settings.seed)
     if run.checkpoints.latest() is not None:
         # Latents must stay what the U-Net knows: a longer budget is the U-Net's alone.
-        method.module.load_state_dict(inner.average_weights())
-        return method.module.to(processes().device).eval().requires_grad_(False)
+        coder = autoencoder(sizes, data.images.size[0])
+        coder.load_state_dict(inner.average_weights())
+        return coder.to(processes().device).eval().requires_grad_(False)
     if not (inner.path / "config.json").is_file():
         inner = RunFolder.create_once(inner.path, tiny_autoencoder.RECIPE, {"part of": RECIPE})
     budget = settings.budget
@@ -301,7 +301,7 @@ def _coder(
     )
     with progress_bar("training the autoencoder") as bar:
         average = fit(
-            method,
+            Coding(data.images, sizes, settings.seed),
             inner,
             loop,
             lambda share, record: bar(share, f"error {record['error']:.4f}"),
