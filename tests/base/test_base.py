@@ -81,6 +81,12 @@ def test_unknown_names_get_the_nearest() -> None:
     assert "did you mean" not in str(unknown_name("solver", "zzz", ["ddim"]))
 
 
+def test_of_many_names_the_first_are_listed() -> None:
+    names = [f"n{number:04d}" for number in range(1000)]
+    assert str(unknown_name("class", "zzz", names)).endswith("n0048, n0049 and 950 more.")
+    assert str(unknown_name("class", "zzz", names[:50])).endswith("n0048, n0049.")
+
+
 def test_labels_are_dropped_per_sample_and_per_condition() -> None:
     kinds = {"digit": ClassLabel(10), "domain": ClassLabel(2)}
     count = 20_000

@@ -1,6 +1,7 @@
 """Logits are those of transformers and open_clip, on tiny networks with random weights."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 
 import open_clip
@@ -107,6 +108,26 @@ def test_a_checkpoint_gives_the_logits_of_open_clip(
     torch.testing.assert_close(_logits(found, _pictures()), wanted, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("names", ["own", "of earlier versions"])
+def test_a_network_with_a_text_part_of_its_own(names: str, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    model = open_clip.CustomTextCLIP(**ARCHITECTURE, quick_gelu=True).eval()
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.15)
+    state = model.state_dict()
+    if names != "own":  # which had the text's weights at the top
+        state = {name.removeprefix("text."): values for name, values in state.items()}
+        assert "positional_embedding" in state
+    torch.save(state, tmp_path / "weights.pt")
+    sizes = ARCHITECTURE | {"quick_gelu": True, "custom_text": True}
+    (tmp_path / "sizes.json").write_text(json.dumps(sizes))
+    asked = {"model": tmp_path / "weights.pt", "architecture": str(tmp_path / "sizes.json")}
+    wanted = _open_clip_logits(model, _pictures())
+    found = _logits(load(ModelWishes(**asked)), _pictures())
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+
+
 def _openai_state(model: open_clip.CLIP) -> dict[str, Tensor]:
     beside = {"input_resolution": 32, "context_length": 24, "vocab_size": 49408}
     return {**model.state_dict(), **{name: torch.tensor(n) for name, n in beside.items()}}
@@ -161,6 +182,30 @@ def test_openais_files_are_read_for_their_weights(
     torch.testing.assert_close(_logits(found, _pictures()), wanted, atol=1e-5, rtol=0)
     with pytest.raises(UserError, match="leave out --architecture"):
         load(ModelWishes(model=path, architecture="ViT-B-32"))
+
+
+@pytest.mark.parametrize("kind", ["ViT", "ResNet"])
+def test_openais_files_are_in_half_precision(kind: str, openai, tmp_path: Path) -> None:
+    model = openai if kind == "ViT" else _residual(openai)
+    model = deepcopy(model).half()
+    torch.save(_openai_state(model), tmp_path / "half.pt")
+    wanted = _open_clip_logits(model.float(), _pictures())
+    found = load(ModelWishes(model=tmp_path / "half.pt"))
+    torch.testing.assert_close(_logits(found, _pictures()), wanted, atol=1e-5, rtol=0)
+
+
+def _residual(openai: open_clip.CLIP) -> open_clip.CLIP:
+    """The same text network beside a small ModifiedResNet, whose statistics are not those it starts with."""
+    torch.manual_seed(6)
+    vision = {"image_size": 32, "layers": [1, 2, 1, 1], "width": 16}
+    text = {**ARCHITECTURE["text_cfg"], "width": 64, "heads": 1}
+    model = open_clip.CLIP(24, vision, text, quick_gelu=True).eval()
+    state = {k: v for k, v in openai.state_dict().items() if not k.startswith("visual.")}
+    model.load_state_dict(state, strict=False)
+    for name, buffer in model.visual.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            buffer.uniform_(0.5, 1.5)
+    return model
 
 
 def test_the_activation_can_be_set(tiny_clip: Path, openai: open_clip.CLIP, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from marmor.base.errors import UserError
 from marmor.cli import main
 from marmor.personalization import read_low_rank
+from marmor.recipes import lora
 from marmor.recipes.concepts import ConceptMethod, word_rate
 from marmor.recipes.learned import LOW_RANK, read_words
 from marmor.recipes.lora import LoraSettings, method_of, resume, train
@@ -92,8 +93,39 @@ def test_a_resumed_run_is_the_same_bit_for_bit(
     assert checkpoint.name == "step-000002"
     assert not (half.path / LOW_RANK).exists()
     resume(half)
-    mine, theirs = (read_low_rank(run.path / LOW_RANK) for run in (half, whole))
-    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    for learned in (lambda run: read_low_rank(run.path / LOW_RANK), read_words):
+        mine, theirs = learned(half), learned(whole)
+        assert theirs
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+
+
+def test_what_is_saved_is_what_was_learned_and_nothing_else_changed(
+    settings: Settings, pipeline, monkeypatch
+) -> None:
+    lessons = []
+    whole = lora.prepare
+
+    def prepared(*asked, **more):
+        lessons.append(whole(*asked, **more))
+        return lessons[-1]
+
+    monkeypatch.setattr(lora, "prepare", prepared)
+    run = train(settings())
+    (lesson,) = lessons
+    for part in ("text_encoder", "vae", "unet"):
+        theirs = getattr(pipeline, part).state_dict()
+        # peft puts the layers that it stands beside a level deeper.
+        now = getattr(lesson.pipeline, part).state_dict()
+        now = {name.replace(".base_layer", ""): values for name, values in now.items()}
+        assert theirs.keys() <= now.keys()
+        for name, values in theirs.items():
+            assert torch.equal(now[name][: len(values)] if values.ndim else now[name], values), name
+    start = lesson.vectors(lesson.rows())["<new2>"]
+    (saved,) = read_words(run).values()
+    assert ((saved - start).abs() > 1e-4).any(1).all()
+    average = run.average_weights()
+    assert any(v.shape == saved.shape and torch.equal(v, saved) for v in average.values())
 
 
 def test_concepts_without_new_words_need_none(settings: Settings, tmp_path: Path) -> None:

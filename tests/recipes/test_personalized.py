@@ -33,7 +33,7 @@ def test_a_plain_folder_is_itself(pipeline_folder: Path, pipeline, draw) -> None
 
 
 def test_what_is_neither_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is not a run folder"):
+    with pytest.raises(UserError, match=r"is no pipeline: it has no model_index\.json"):
         load_personalized(tmp_path)
 
 

@@ -77,6 +77,12 @@ def test_weights_that_ship_are_small() -> None:
     assert sum(whole) < 40e6
 
 
+def test_the_small_world_ships_in_less_than_25_megabytes() -> None:
+    world = [path for path in WEIGHTS.glob("tiny-*/**/*") if path.is_file()]
+    assert {"unet", "text_encoder"} <= {path.parent.name for path in world}
+    assert sum(path.stat().st_size for path in world) < 25e6
+
+
 def test_the_judge_of_house_numbers_reads_those_that_it_never_saw() -> None:
     images = read("house-numbers", "test")
     judge = find_judges(None, {"class": images.class_names, "domain": PLACES})["house-numbers"]

@@ -230,18 +230,21 @@ def test_the_loss_falls_and_the_word_comes_to_mean_its_photos(settings: Settings
 
 WRONG = [
     ({"concept": ("photos",)}, "should be a new word and its photos"),
-    ({"concept": ("<a>=one", "<a>=two")}, "should be a new word and its photos"),
+    ({"concept": ("<a>=one", "<a>=two")}, "names the word '<a>' twice"),
     ({"concept": ("<a/b>=one",), "word": ("dog",)}, "names a folder too"),
     ({"word": ("dog", "red", "photo")}, "--word names 3 words for 2 concepts"),
-    ({"word": ()}, "'object' is 6 tokens"),
-    ({"word": ("cat",)}, "'cat' is 3 tokens"),
+    (
+        {"word": ()},
+        "cannot start at 'object', which is 6 tokens .* with --vectors 1; name a --word",
+    ),
+    ({"word": ("cat",)}, "'cat', which is 3 tokens"),
     ({"concept": ()}, "nothing to learn"),
     ({"concept": ("<..>=one",), "word": ("dog",)}, "names a folder too"),
     ({"vectors": 0}, "--vectors must be at least 1"),
     ({"batch": 0}, "--batch must be at least 1"),
     ({"vectors": 30}, "choose fewer --vectors"),
     ({"steps": None, "minutes": -1.0}, "--minutes must be a number above 0"),
-    ({"pipeline": Path("nowhere")}, "does not exist"),
+    ({"pipeline": Path("nowhere")}, "nowhere is no pipeline: it has no model_index.json; name a"),
 ]
 
 
@@ -293,6 +296,11 @@ def edited(folder: Path, **values) -> None:
     index.write_text(json.dumps({**json.loads(index.read_text()), **values}))
 
 
+def unlinked(part: Path) -> None:
+    for file in part.glob("*.safetensors"):
+        file.unlink()
+
+
 def predicting(folder: Path, kind: str) -> None:
     config = folder / "scheduler" / "scheduler_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "prediction_type": kind}))
@@ -301,9 +309,18 @@ def predicting(folder: Path, kind: str) -> None:
 BROKEN = [
     (lambda folder: shutil.rmtree(folder / "tokenizer"), "has no tokenizer"),
     (lambda folder: (folder / "tokenizer" / "tokenizer.json").unlink(), "no tokenizer/vocab.json"),
-    (lambda folder: edited(folder, unet=None), "has no unet"),
+    (lambda folder: edited(folder, unet=None), "has no unet;"),
+    (lambda folder: edited(folder, vae=[None, None]), "has no vae;"),
     (lambda folder: edited(folder, _class_name="FluxPipeline"), "holds a FluxPipeline"),
-    (lambda folder: (folder / "unet" / "config.json").unlink(), "cannot be read by diffusers"),
+    (lambda folder: (folder / "unet" / "config.json").unlink(), "has no unet/config.json"),
+    (
+        lambda folder: unlinked(folder / "text_encoder"),
+        "no weights in text_encoder, a .safetensors",
+    ),
+    (
+        lambda folder: (folder / "unet" / "config.json").write_text("{"),
+        "cannot be read by diffusers",
+    ),
     (lambda folder: predicting(folder, "flow"), "predicts 'flow'"),
 ]
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
 from marmor.base.errors import UserError
 from marmor.cli import main
 from marmor.data import MissingSplitError, read
-from marmor.recipes import text_image
+from marmor.recipes import text_image, zero_shot_explained
 from marmor.recipes.naming import read_names, truth_of
 from marmor.training import RunFolder
 
@@ -71,7 +72,7 @@ def _answers(out: Path) -> list[dict[str, str]]:
 
 @torch.inference_mode()
 def _by_hand(folder: Path, pictures: Path) -> tuple[list[str], torch.Tensor]:
-    """Names of files and probabilities (N, K), by transformers alone."""
+    """Names of files and logits (N, K), by transformers alone."""
     model = CLIPModel.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     unit = torch.nn.functional.normalize
@@ -86,7 +87,16 @@ def _by_hand(folder: Path, pictures: Path) -> tuple[list[str], torch.Tensor]:
     seen = prepare(images=[Image.open(path) for path in paths], return_tensors="pt")
     embedded = unit(model.get_image_features(**seen).pooler_output, dim=1)
     scaled = model.logit_scale.exp() * embedded @ torch.stack(directions).T
-    return [path.name for path in paths], scaled.softmax(1)
+    return [path.name for path in paths], scaled
+
+
+def _gap(sure: torch.Tensor, right: torch.Tensor) -> float:
+    """The calibration error over 15 bins, answer by answer."""
+    bins: dict[int, list[tuple[float, float]]] = {}
+    for share, hit in zip(sure.tolist(), right.tolist(), strict=True):
+        bins.setdefault(math.ceil(15 * share), []).append((share, float(hit)))
+    gaps = (abs(sum(s for s, _ in each) - sum(h for _, h in each)) for each in bins.values())
+    return sum(gaps) / len(sure)
 
 
 def test_answers_are_those_of_a_plain_loop(
@@ -95,7 +105,8 @@ def test_answers_are_those_of_a_plain_loop(
     out = tmp_path / "out"
     given = ("--model", tiny_clip, "--images", pictures, "--labels", labels, "--out", out)
     _run(*given, "--templates", templates)
-    files, wanted = _by_hand(tiny_clip, pictures)
+    files, scaled = _by_hand(tiny_clip, pictures)
+    wanted = scaled.softmax(1)
     answers, summary = _answers(out), _summary(out)
     assert [row["image_name"] for row in answers] == files
     assert [row["id"] for row in answers] == [str(k) for k in wanted.argmax(1).tolist()]
@@ -110,6 +121,13 @@ def test_answers_are_those_of_a_plain_loop(
     assert summary["top5"] == pytest.approx(five)
     assert summary["top1.low"] < summary["top1"] < summary["top1.high"]
     assert torch.tensor(summary["confusion"]).sum(1).tolist() == [4] * 6
+    assert summary["calibration.error"] == pytest.approx(_gap(sure, wanted.argmax(1) == truth))
+    with (out / "table.csv").open(newline="") as file:
+        table = {row["class"]: row for row in csv.DictReader(file)}
+    for number, name in enumerate(NAMES):
+        right = int((wanted.argmax(1)[truth == number] == number).sum())
+        assert summary[f"top1.{name}"] == right / 4
+        assert (table[name]["right"], table[name]["images"]) == (f"{25 * right:.1f} %", "4")
     assert summary["chance"] == pytest.approx(1 / 6)
     assert summary["model"]["activation"] == "quick_gelu"
     assert "quick_gelu by the kind of the checkpoint" in capsys.readouterr().out
@@ -154,6 +172,49 @@ def test_templates_are_compared_on_the_same_pictures(
     alone = tmp_path / "alone"
     _run(*given[:-1], alone, "--templates", "simple")
     assert _summary(alone)["top1"] == compared["simple"]["top1"]
+
+
+def test_the_matrix_of_the_explained_page_has_the_cosines_of_its_cases(
+    tiny_clip: Path, pictures: Path, labels: Path, templates: Path, tmp_path: Path, monkeypatch
+) -> None:
+    drawn = []
+
+    def noted(values, images, names, title):
+        drawn.append((values, names))
+        return similarity(values, images, names, title)
+
+    similarity = zero_shot_explained.similarity
+    monkeypatch.setattr(zero_shot_explained, "similarity", noted)
+    out = tmp_path / "out"
+    given = ("--model", tiny_clip, "--images", pictures, "--labels", labels, "--out", out)
+    _run(*given, "--templates", templates, "--explain")
+    ((values, names),) = drawn
+    files, scaled = _by_hand(tiny_clip, pictures)
+    cases = _summary(out)["cases"]
+    shown = [files.index(each["image_name"]) for kind in ("right", "wrong") for each in cases[kind]]
+    wanted = scaled[shown][:, [NAMES.index(name) for name in names]].T
+    wanted = wanted / CLIPModel.from_pretrained(tiny_clip).logit_scale.exp().detach()
+    torch.testing.assert_close(values, wanted, atol=5e-3, rtol=0)
+    assert wanted.std() > 0.02
+
+
+def test_a_probe_takes_the_embeddings_that_zero_shot_kept(
+    tiny_clip: Path, pictures: Path, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(pictures, tmp_path / "data" / "train")
+    shutil.copytree(pictures, tmp_path / "data" / "test")
+    for path in (tmp_path / "data" / "test").iterdir():
+        with Image.open(path) as image:
+            flipped = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        flipped.save(path)
+    given = ("--model", tiny_clip, "--images", tmp_path / "data", "--labels", labels)
+    model = text_image.TextImage(text_image.ModelWishes(model=tiny_clip))
+    model.embed_images(model.read(str(tmp_path / "data"), "train"), "what is learned from")
+    _run(*given, "--templates", "plain", "--out", tmp_path / "words")
+    monkeypatch.setattr(text_image, "load", None)
+    words = ("--templates", "plain", "--shots", 1, "--seeds", 2, "--out", tmp_path / "probe")
+    main(["probe", *map(str, (*given, *words))])
+    assert _summary(tmp_path / "probe")["words.top1"] == _summary(tmp_path / "words")["top1"]
 
 
 def test_cases_follow_from_the_seed(
@@ -218,7 +279,7 @@ def test_file_names_of_one_class_say_it_where_they_are_asked(
     found = truth_of(images, names, "from-names")
     assert found is not None
     assert found.tolist() == [3] * 4
-    with pytest.raises(UserError, match="unknown class in the file names 'IMG'"):
+    with pytest.raises(UserError, match="the file names name the class 'IMG', which"):
         truth_of(replace(images, names=("IMG_1.png",) * 4), names, "from-names")
 
 
@@ -260,7 +321,10 @@ def _fails(capsys: pytest.CaptureFixture[str], *words: object) -> str:
         ({"0": "a", "1": "A "}, "calls both 0 and 1"),
         ({"0": "only"}, "a choice needs two"),
         ({"0": "a", "1": 3}, "should map numbers to names"),
-        ({str(k): f"thing {k}" for k in range(4)}, "unknown class in the images '4'"),
+        (
+            {str(k): f"thing {k}" for k in range(4)},
+            "the images name the class '4', which --labels does not",
+        ),
         ("nothing", "should map numbers to names"),
     ],
 )

@@ -1,7 +1,10 @@
 """The one exception that is meant for people."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+MOST = 50
+"""Names that a message lists."""
 
 
 class UserError(Exception):
@@ -28,4 +31,10 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     choices = sorted(known)
     near = difflib.get_close_matches(name, choices, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return UserError(f"unknown {kind} {name!r}: {hint}known are {', '.join(choices)}.")
+    return UserError(f"unknown {kind} {name!r}: {hint}known are {listed(choices)}.")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them; of many the first, and how many more there are."""
+    more = len(names) - MOST
+    return ", ".join(names[:MOST]) + (f" and {more:,} more" if more > 0 else "")

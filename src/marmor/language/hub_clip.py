@@ -20,6 +20,8 @@ MODELS = {"clip": "CLIPModel", "siglip": "SiglipModel"}
 TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))
 """Sets of files that make a tokenizer."""
 
+WEIGHTS = (".safetensors", ".bin")
+
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 """Where the size and range of pictures stand; in the second under ``image_processor``."""
 
@@ -74,6 +76,7 @@ def load_hub_clip(folder: Path, activation: Activation | None = None) -> HubClip
     if kind not in MODELS:
         raise unknown_name(f"kind of model in {folder}", str(kind), MODELS)
     require_tokenizer(folder)
+    _require_weights(folder)
     sight = read_sight(folder)
     try:
         import transformers
@@ -108,6 +111,14 @@ def require_tokenizer(folder: Path) -> None:
         wanted = ", or ".join(" and ".join(files) for files in TOKENIZERS)
         raise UserError(
             f"{folder} has no tokenizer: expected {wanted}; copy them from where the model comes from."
+        )
+
+
+def _require_weights(folder: Path) -> None:
+    """UserError where a folder has no file of weights."""
+    if not any(file.suffix in WEIGHTS for file in folder.iterdir()):
+        raise UserError(
+            f"{folder} has no weights: expected model.safetensors; copy it from where the model comes from."
         )
 
 

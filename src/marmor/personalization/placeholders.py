@@ -42,8 +42,8 @@ def first_vectors(tokenizer: Any, encoder: Any, word: str, vectors: int) -> Tens
     ids = _ids(tokenizer, word)
     if len(ids) not in {1, vectors}:
         raise UserError(
-            f"{word!r} is {len(ids)} tokens and the new word has {vectors} vectors; take a word of one "
-            "token, or as many vectors as tokens."
+            f"the new word cannot start at {word!r}, which is {len(ids)} tokens of this tokenizer, with "
+            f"--vectors {vectors}; name a --word of one token, or as many vectors as tokens."
         )
     found = encoder.get_input_embeddings().weight.detach()[ids]
     return found.expand(vectors, -1).clone()

@@ -125,9 +125,13 @@ class ConceptWishes:
         found: dict[str, Path] = {}
         for text in self.concept:
             name, equals, folder = text.partition("=")
-            if not equals or not folder or name in found:
+            if not equals or not folder:
                 raise UserError(
                     f"--concept {text!r} should be a new word and its photos, '<new1>=DIR'."
+                )
+            if name in found:
+                raise UserError(
+                    f"--concept names the word {name!r} twice; give each folder a word of its own."
                 )
             found[name] = Path(folder)
         if not found:

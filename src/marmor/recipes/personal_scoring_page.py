@@ -30,6 +30,7 @@ from marmor.recipes.personal_scoring import SEVERAL, Group, Method, PersonalScor
 from marmor.recipes.references import CUSTOM, INVERSION
 from marmor.recipes.scoring import percent, with_interval
 from marmor.recipes.tables import show_table
+from marmor.recipes.text_image import activation_told
 
 COLUMNS = (
     "method",
@@ -103,7 +104,7 @@ MEANING = (
 def tell(found: PersonalScores) -> None:
     """Prints what was found and writes it into the folder of the settings."""
     out = found.settings.out
-    for sentence in found.notes:
+    for sentence in (activation_told(found.facts, found.settings), *found.notes):
         console.print(f"note: {sentence}")
     show_table(COLUMNS, rows_of(found), out)
     write_csv(out / "prompts.csv", [PROMPT_COLUMNS, *prompt_rows(found)])
@@ -304,7 +305,11 @@ def page(found: PersonalScores, pictures: dict[str, Image.Image]) -> Report:
         title="Concepts drawn",
         lead=f"{len(found.methods)} folders of pictures, judged by {found.facts.kind}.",
         sections=sections,
-        facts={"model": found.facts.kind, "scale of cosines": found.facts.scale},
+        facts={
+            "model": found.facts.kind,
+            "activation": found.facts.activation,
+            "scale of cosines": found.facts.scale,
+        },
         commands=[shlex.join(found.command)],
         files=[
             ("images.csv", "every picture's scores"),

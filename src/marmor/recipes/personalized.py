@@ -21,7 +21,7 @@ from marmor.personalization import (
 )
 from marmor.recipes.folders import place_of
 from marmor.recipes.learned import LOW_RANK, PROJECTIONS, base_of, read_words, weights_file
-from marmor.recipes.text_to_image import load_pipeline
+from marmor.recipes.text_to_image import INDEX, load_pipeline, no_pipeline
 from marmor.training import RunFolder
 
 RECIPES = (
@@ -59,8 +59,10 @@ def load_personalized(run: Path) -> Any:
 def is_pipeline(spec: Path) -> bool:
     """Whether a folder, or `pretrained:NAME`, is a pipeline in which nothing was learned."""
     folder = place_of(spec)
-    if (folder / "model_index.json").is_file():
+    if (folder / INDEX).is_file():
         return True
+    if not (folder / "config.json").is_file():
+        raise no_pipeline(folder)
     return RunFolder.open(folder, *RECIPES, PIPELINE).recipe == PIPELINE
 
 

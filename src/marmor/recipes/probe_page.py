@@ -12,6 +12,7 @@ from marmor.figures import Picture, Report, Section, Table, Text, curves, save_p
 from marmor.recipes.probing import Probed
 from marmor.recipes.scoring import percent, with_interval
 from marmor.recipes.tables import show_table
+from marmor.recipes.text_image import activation_told
 
 COLUMNS = ("learned from", "right", "low", "high")
 HOW = (
@@ -30,7 +31,7 @@ REFERENCES = (
 def tell(found: Probed) -> None:
     """Prints what was found and writes it into the folder of the settings."""
     out = found.settings.out
-    for sentence in found.notes:
+    for sentence in (activation_told(found.facts, found.settings), *found.notes):
         console.print(f"note: {sentence}")
     rows = rows_of(found)
     show_table(COLUMNS, rows, out)

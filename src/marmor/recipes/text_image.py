@@ -53,6 +53,12 @@ class ModelWishes:
     activation: Activation | None = None
 
 
+def activation_told(facts: Facts, wishes: ModelWishes) -> str:
+    """Which activation the network has, and who said so."""
+    said = "as --activation says" if wishes.activation else "by the kind of the checkpoint"
+    return f"{facts.kind}, {facts.activation} {said}."
+
+
 class TextImage:
     """A model that is read once something is not in the cache.
 

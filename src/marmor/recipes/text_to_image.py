@@ -1,5 +1,6 @@
 """Text-to-image pipelines of diffusers as folders on this disk."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,19 @@ from marmor.training import Precision, resolve
 from marmor.training.processes import processes
 
 KIND = "StableDiffusionPipeline"
+INDEX = "model_index.json"
 PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
+CONFIGS = {
+    "text_encoder": "config.json",
+    "unet": "config.json",
+    "vae": "config.json",
+    "scheduler": "scheduler_config.json",
+}
+"""What says how a part is built."""
+WEIGHTS = (".safetensors", ".bin")
 VOCABULARY = ("vocab.json", "merges.txt")
 """What a CLIP's tokenizer is made of, where it is not all in tokenizer.json."""
-READ = (".json", ".txt", ".model", ".safetensors", ".bin")
+READ = (".json", ".txt", ".model", *WEIGHTS)
 """Endings of the files that a part may be made of."""
 PLAIN_SIDE = 16
 """Of latents along a side, how many may be attended to by plain products: their memory grows by the fourth
@@ -53,6 +63,14 @@ def load_pipeline(folder: Path) -> Any:
     for part in (pipeline.text_encoder, pipeline.unet, pipeline.vae):
         part.float().eval().requires_grad_(False)
     return pipeline
+
+
+def no_pipeline(folder: Path) -> UserError:
+    """The error for a folder that is neither a pipeline nor a run that holds one."""
+    return UserError(
+        f"{folder} is no pipeline: it has no {INDEX}; name a {KIND} folder of diffusers, a run of "
+        "`marmor train tiny-text-to-image` or of `marmor personalize`, or pretrained:tiny-text-to-image."
+    )
 
 
 def fingerprint(folder: Path) -> str:
@@ -98,19 +116,33 @@ def image_side(pipeline: Any) -> int:
 
 
 def _check(folder: Path) -> None:
-    index = read_settings(folder / "model_index.json")
+    """UserError where a folder is no pipeline, or one of its parts lacks what it cannot be read without."""
+    if not (folder / INDEX).is_file():
+        raise no_pipeline(folder)
+    index = read_settings(folder / INDEX)
     kind = index.get("_class_name")
     if kind != KIND:
         raise UserError(f"{folder} holds a {kind}; only a {KIND} of diffusers can be personalized.")
-    missing = [part for part in PARTS if not (folder / part).is_dir() or not index.get(part)]
-    if missing:
+    missing = next((lack for part in PARTS if (lack := _lack(folder / part, index))), None)
+    if missing is not None:
         raise UserError(
-            f"the pipeline {folder} has no {missing[0]}; copy it from where the pipeline comes from."
+            f"the pipeline {folder} has no {missing}; copy it from where the pipeline comes from."
         )
-    tokenizer = folder / "tokenizer"
-    lacking = [name for name in VOCABULARY if not (tokenizer / name).is_file()]
-    if lacking and not (tokenizer / "tokenizer.json").is_file():
-        raise UserError(
-            f"the pipeline {folder} has no tokenizer/{lacking[0]}, without which it reads no word; copy it "
-            "from where the pipeline comes from."
-        )
+
+
+def _lack(part: Path, index: Mapping[str, Any]) -> str | None:
+    """What is not there of a part: all of it, its config, its weights, or a tokenizer's words."""
+    name = part.name
+    # diffusers writes a part that is left out as [null, null].
+    if not part.is_dir() or not any(index.get(name) or ()):
+        return name
+    if name == "tokenizer":
+        lacking = [file for file in VOCABULARY if not (part / file).is_file()]
+        if lacking and not (part / "tokenizer.json").is_file():
+            return f"{name}/{lacking[0]}"
+        return None
+    if not (part / CONFIGS[name]).is_file():
+        return f"{name}/{CONFIGS[name]}"
+    if name != "scheduler" and not any(file.suffix in WEIGHTS for file in part.iterdir()):
+        return f"weights in {name}, a .safetensors file"
+    return None

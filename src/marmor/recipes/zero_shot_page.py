@@ -27,6 +27,7 @@ from marmor.recipes import zero_shot_explained
 from marmor.recipes.naming import file_names
 from marmor.recipes.scoring import percent, with_interval
 from marmor.recipes.tables import show_table
+from marmor.recipes.text_image import activation_told
 from marmor.recipes.zero_shot import FEW, Compared, Scores, ZeroShot
 
 COLUMNS = ("class", "right", "low", "high", "images")
@@ -50,7 +51,7 @@ LUCK = (
 def tell(found: ZeroShot) -> None:
     """Prints what was found and writes it into the folder of the settings."""
     out = found.settings.out
-    for sentence in (activation_told(found), *found.notes):
+    for sentence in (activation_told(found.facts, found.settings), *found.notes):
         console.print(f"note: {sentence}")
     if found.scores is not None:
         show_table(COLUMNS, rows_of(found, found.scores), out)
@@ -68,12 +69,6 @@ def tell(found: ZeroShot) -> None:
         write(zero_shot_explained.page(found, pictures["cases"], matrix), out / "explain.html")
     console.print(f"{len(found.images)} answers → {out / 'predictions.csv'}")
     console.print(f"open the report: {out / 'report.html'}")
-
-
-def activation_told(found: ZeroShot) -> str:
-    """Which activation the network has, and who said so."""
-    said = "as --activation says" if found.settings.activation else "by the kind of the checkpoint"
-    return f"{found.facts.kind}, {found.facts.activation} {said}."
 
 
 def predictions(found: ZeroShot) -> list[list[str]]:
