@@ -26,6 +26,7 @@ import torch
 import tyro
 from PIL import Image
 
+from goals import Goal, held_against
 from kept import Kept
 from marmor.base.errors import unknown_name
 from marmor.base.files import write_json
@@ -174,6 +175,15 @@ class Drawn(NamedTuple):
     folder: Path
 
 
+class Exam(NamedTuple):
+    """Folders drawn by one list of prompts, where scores go, and the concepts whose words a CLIP knows."""
+
+    asked: Path
+    drawn: Sequence[Drawn]
+    scores: Path
+    told: Set[str]
+
+
 class Seen(NamedTuple):
     """What was found in one picture; ``text`` and ``leak`` are NaN and ``swapped`` None where not known."""
 
@@ -194,11 +204,14 @@ def main(settings: Settings) -> None:
     kept.make("photos", ("data", "make", "captioned-scenes", *words), photos)
     found: dict[str, list[Seen]] = {}
     minutes: dict[str, float] = {}
+    exams: list[Exam] = []
     for pair in concepts:
         runs = learn(kept, settings, pair)
         for method, (_, names) in runs.items():
             minutes[method] = minutes.get(method, 0.0) + kept.minutes(*names) / len(concepts)
-        for picture, method in draw_and_judge(kept, settings, pair, runs):
+        exams += draw(kept, settings, pair, runs)
+    for exam in exams:
+        for picture, method in judge(kept, settings, exam):
             found.setdefault(method, []).append(picture)
     minutes |= {REGIONAL[name]: minutes[name] for name in REGIONAL} | {ASKED: 0.0}
     each = [concept for pair in concepts for concept in pair]
@@ -293,10 +306,8 @@ def _training(
     return words
 
 
-def draw_and_judge(
-    kept: Kept, settings: Settings, pair: Sequence[Concept], runs: Runs
-) -> Iterable[tuple[Seen, str]]:
-    """Every picture of a pair with its method."""
+def draw(kept: Kept, settings: Settings, pair: Sequence[Concept], runs: Runs) -> Iterable[Exam]:
+    """Every picture of a pair, by lists of prompts."""
     place = settings.out / "pictures" / "+".join(concept.file for concept in pair)
     run = {method: path for method, (path, _) in runs.items()} | {ASKED: settings.pipeline}
     named = [replace(concept, word=concept.name) for concept in pair]
@@ -333,7 +344,7 @@ def draw_and_judge(
             kept.run(str(folder), words)
             drawn.append(Drawn(title, folder))
         told = {concept.file for concept in pair if concept.is_told}
-        yield from judge(kept, settings, asked, drawn, place / name / "scores", told)
+        yield Exam(asked, drawn, place / name / "scores", told)
 
 
 def alone(concept: Concept) -> dict[str, object]:
@@ -373,15 +384,9 @@ def _drawing(settings: Settings) -> list[object]:
     return [word for name, value in named.items() for word in (f"--{name}", value)]
 
 
-def judge(
-    kept: Kept,
-    settings: Settings,
-    asked: Path,
-    drawn: Sequence[Drawn],
-    out: Path,
-    told: Set[str],
-) -> Iterable[tuple[Seen, str]]:
-    """Scores the folders side by side and reads what was found; text scores of what is ``told`` in words."""
+def judge(kept: Kept, settings: Settings, exam: Exam) -> Iterable[tuple[Seen, str]]:
+    """Scores the folders side by side and reads what was found in each picture, with its method."""
+    asked, drawn, out, told = exam
     words = (
         *("personalize", "score", *(f"{each.method}={each.folder}" for each in drawn)),
         *("--input", asked, "--photos", settings.out / "photos", "--judge", settings.judge),
@@ -454,9 +459,29 @@ def tell(
     )
     figures_of_judge = [with_interval(name, part) for name, part in worth.items()]
     told = {key: value for each in figures_of_judge for key, value in each.items()}
-    write_json(out / "results.json", {"methods": results, "differences": apart, **told})
+    goals = held_against(goals_of(known))
+    everything = {"methods": results, "differences": apart, "goals": goals, **told}
+    write_json(out / "results.json", everything)
     write(page(rows, known, worth), out / "report.html")
     print(f"written: {out / 'table.txt'}, {out / 'results.json'}, {out / 'report.html'}")
+
+
+def goals_of(known: Known) -> list[Goal]:
+    """What was set out to be reached of shares of pictures in which the judge finds what it should."""
+
+    def found(method: str, kind: str) -> float:
+        return known[method][kind]["present"].value
+
+    drew_both = [m for m in METHODS if m != ASKED and known[m]["two"]]
+    best = max(drew_both, key=lambda method: found(method, "two"))
+    lost = found(JOINT, "one") - found(MERGED, "one")
+    return [
+        Goal(f"one concept, {INVERSION}", 0.8, found(INVERSION, "one")),
+        Goal(f"one concept, {SINGLE}", 0.9, found(SINGLE, "one")),
+        Goal(f"one concept, {JOINT}", 0.9, found(JOINT, "one")),
+        Goal(f"one concept, {MERGED} less {JOINT}", -0.1, -lost),
+        Goal(f"two concepts, {best}", 0.7, found(best, "two")),
+    ]
 
 
 def tell_concepts(out: Path, concepts: Sequence[Concept], found: dict[str, list[Seen]]) -> None:

@@ -4,8 +4,8 @@
 
 Of scenes: the colours and shapes that the small CLIP knows apart and never together, among the 24 objects of
 i-CLEVR, on pictures rendered anew; and pictures of two objects, one of them such, among all 276 pairs. Of
-``--objects``, a folder with objects50_train.zip and objects50_id2label.json: a CLIP is trained on all classes
-but some, and told to find those among each other.
+``--objects``, a folder with objects50_train.zip, objects50_val.zip and objects50_id2label.json: a CLIP is
+trained on all classes of the first but some, and told to find those among each other in both.
 Everything is done by marmor's own commands, which stand in commands.json. Writes table.txt, table.csv and
 results.json.
 """
@@ -22,12 +22,14 @@ import tyro
 from kept import Kept
 from marmor.base.files import read_settings, write_json
 from marmor.base.seeds import torch_stream
-from marmor.data import CLASS, ImageSet, write
+from marmor.data import CLASS, ImageSet, join, read, write
 from marmor.data.scenes import OBJECTS, UNSEEN, make_scenes
+from marmor.recipes.naming import FROM_NAMES, read_names, truth_of
 from marmor.recipes.tables import show_table
 
 RENDERED_SEED = 72_000
 """Far from the seeds of training sets."""
+OBJECTS_NAMES = "objects50_id2label.json"
 COLUMNS = ("pictures of", "pictures", "names to choose among", "top-1", "chance")
 
 
@@ -38,7 +40,7 @@ class Settings:
     Args:
         clip: a run of `marmor train tiny-clip`, or another CLIP that `marmor zero-shot` takes.
         each: pictures of each combination to render.
-        objects: a folder with objects50_train.zip and objects50_id2label.json.
+        objects: a folder with objects50_train.zip, objects50_val.zip and objects50_id2label.json.
         held_out: classes that are kept out, a number or names with commas between them; which ones follows
             from the seed where it is a number.
         minutes: of training.
@@ -97,7 +99,7 @@ def scenes(kept: Kept, settings: Settings) -> dict[str, Any]:
     )
     kept.run("scenes", ("zero-shot", "--model", settings.clip, *asked, "--out", out))
     told = read_settings(out / "summary.json")
-    return _told(told, "", int(told["images"]), len(OBJECTS))
+    return _told(told, len(OBJECTS))
 
 
 def pairs(kept: Kept, settings: Settings) -> dict[str, Any]:
@@ -119,11 +121,11 @@ def pairs(kept: Kept, settings: Settings) -> dict[str, Any]:
     asked = ("--images", made, "--labels", labels, "--templates", "plain")
     kept.run(out.name, ("zero-shot", "--model", settings.clip, *asked, "--out", out))
     told = read_settings(out / "summary.json")
-    return _told(told, "", int(told["images"]), len(names))
+    return _told(told, len(names))
 
 
 def objects(kept: Kept, settings: Settings, seed: int) -> dict[str, Any]:
-    """A CLIP of its own for each seed, as `marmor train tiny-clip` tells of itself."""
+    """Zero-shot by `marmor zero-shot` and a CLIP of its own for each seed, on classes kept out of it."""
     assert settings.objects is not None
     run = settings.out / f"objects-seed{seed}"
     name, budget = ("minutes", settings.minutes)
@@ -131,20 +133,41 @@ def objects(kept: Kept, settings: Settings, seed: int) -> dict[str, Any]:
         name, budget = "steps", settings.steps
     words = (
         *("train", "tiny-clip", "--data", settings.objects / "objects50_train.zip"),
-        *("--labels", settings.objects / "objects50_id2label.json"),
+        *("--labels", settings.objects / OBJECTS_NAMES),
         *("--held-out-classes", settings.held_out, f"--{name}", budget),
         *("--seed", seed, "--run", run),
     )
     kept.run(run.name, words, run)
-    told = read_settings(run / "summary.json")
-    classes = {"classes": told["held_out.classes"]}
-    among = len(told["held_out.among"])
-    return _told(told, "held_out.", told["held_out.pictures"], among) | classes
+    classes = tuple(read_settings(run / "summary.json")["held_out.classes"])
+    made, labels, out = (
+        settings.out / f"{run.name}-unseen{ending}" for ending in (".npz", ".json", "")
+    )
+    if not made.is_file():
+        write(kept_out(settings.objects, classes), made)
+        write_json(labels, list(classes))
+    asked = ("--images", made, "--labels", labels, "--templates", "simple")
+    kept.run(out.name, ("zero-shot", "--model", run, *asked, "--out", out))
+    told = read_settings(out / "summary.json")
+    return _told(told, len(classes)) | {"classes": classes}
 
 
-def _told(told: Mapping[str, Any], prefix: str, pictures: int, among: int) -> dict[str, Any]:
-    top = {name: told[prefix + name] for name in ("top1", "top1.low", "top1.high")}
-    return {**top, "pictures": pictures, "among": among}
+def kept_out(folder: Path, classes: tuple[str, ...]) -> ImageSet:
+    """The pictures of some classes, of training set and validation set alike."""
+    parts, names = [], read_names(folder / OBJECTS_NAMES)
+    for split in ("train", "val"):
+        images = read(str(folder / f"objects50_{split}.zip"), "train").colour()
+        truth = truth_of(images, names, FROM_NAMES)
+        assert truth is not None
+        places = torch.tensor([names.names.index(name) for name in classes])
+        shown = (truth[:, None] == places).nonzero()
+        labels = {CLASS: shown[:, 1]}
+        parts.append(ImageSet(images.images[shown[:, 0]], labels, {CLASS: classes}))
+    return join(parts)
+
+
+def _told(told: Mapping[str, Any], among: int) -> dict[str, Any]:
+    top = {name: told[name] for name in ("top1", "top1.low", "top1.high")}
+    return {**top, "pictures": int(told["images"]), "among": among}
 
 
 if __name__ == "__main__":
