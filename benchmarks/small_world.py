@@ -1,13 +1,16 @@
 """Concepts learned and drawn in the small world, judged by those who know it: one resumable command.
 
-    python benchmarks/small_world.py --clip runs/tiny-clip --pipeline runs/tiny-text-to-image --judge runs/all
+    python benchmarks/small_world.py
+    python benchmarks/small_world.py --pairs 'red cone, blue ring' --judge runs/all --out runs/new-shapes
 
-``--judge`` is a scene judge of all 40 objects (docs/language.md). A concept is a kind of object that the
-pipeline was never trained on, known by five rendered photos. Every method learns the concepts of a pair;
-prompts of one and of both are drawn and judged. Three starts of textual inversion: a word that is near, one
-that says nothing, and random vectors. Beside them what the pipeline draws when it is asked in plain words.
-Everything is done by marmor's own commands, which stand in
-commands.json; what is finished is kept, and the same command goes on. Writes table.txt, table.csv,
+What ships draws and judges where nothing else is named; cones and rings need a judge of all 40 objects
+(docs/language.md). A concept is a kind of object that the pipeline was never trained on, known by five
+rendered photos. Every method learns the concepts of a pair; prompts of one and of both are drawn and judged.
+Three starts of textual inversion: a word that is near, one that says nothing, and random vectors. Beside
+them what the pipeline draws when it is asked in plain words. Regional prompts see what their photos have in
+common, the empty table, around their places in the first steps. Everything is done by marmor's own commands,
+which stand in commands.json; what is finished is kept, and the same command goes on.
+Writes table.txt, table.csv,
 results.json, report.html, the folder concepts, which tells them apart, and the reports of
 `marmor personalize score`.
 """
@@ -118,19 +121,19 @@ class Settings:
         out: folder for everything; what is finished in it is kept.
     """
 
-    clip: Path
-    pipeline: Path
-    judge: Path
-    pairs: tuple[str, ...] = ("red cone, blue ring", "purple sphere, cyan cube")
+    clip: Path = Path("pretrained:tiny-clip")
+    pipeline: Path = Path("pretrained:tiny-text-to-image")
+    judge: str = "pretrained:scene-judge"
+    pairs: tuple[str, ...] = ("purple sphere, cyan cube",)
     photos: int = 5
-    minutes: float = 10.0
+    minutes: float = 3.0
     steps: int | None = None
     batch: int = 16
     vectors: int = 2
-    rate: float = 8e-5
-    prior_count: int = 200
-    count: int = 50
-    calls: int = 20
+    rate: float = 3e-4
+    prior_count: int = 100
+    count: int = 25
+    calls: int = 15
     guidance: float = 3.0
     seed: int = 0
     out: Path = Path("runs/small-world")
@@ -318,6 +321,9 @@ def draw(kept: Kept, settings: Settings, pair: Sequence[Concept], runs: Runs) ->
         **{concept.file: ([alone(concept)], [SINGLE]) for concept in pair},
     }
     attention = [word for concept in pair for word in ("--attention", concept.word)]
+    around = [
+        word for c in pair for word in ("--around", settings.out / "photos" / c.photos)
+    ]  # whose middle is the empty table
     for name, (entries, methods) in lists.items():
         asked = settings.out / "prompts" / place.name / f"{name}.json"
         write_json(asked, {key: entry for each in entries for key, entry in each.items()})
@@ -327,7 +333,7 @@ def draw(kept: Kept, settings: Settings, pair: Sequence[Concept], runs: Runs) ->
             if name == "all":
                 more = [*attention]
             elif name == "together":
-                more, title = [*attention, "--regional"], REGIONAL[method]
+                more, title = [*attention, "--regional", *around], REGIONAL[method]
             elif method == SINGLE:
                 path = path / f"custom-{name}"
             folder = place / name / re.sub(r"[', ]+", "-", title)

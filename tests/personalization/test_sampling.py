@@ -7,11 +7,11 @@ import torch
 from marmor.personalization import (
     Background,
     Script,
+    code,
     columns,
     decode,
     denoise,
     encode,
-    plain_colours,
     shares,
 )
 from marmor.recipes.prompting import SOLVERS
@@ -104,8 +104,9 @@ def test_apart_from_each_other_regions_see_colours(pipeline, solver, monkeypatch
 
     monkeypatch.setattr(pipeline.unet, "forward", watch)
     with torch.inference_mode():
-        colours = plain_colours(pipeline, torch.tensor([[1.0, -1, -1], [-1, -1, 1.0]]), 16, 16)
-    background = Background(colours, 0.5, torch.Generator().manual_seed(1))
+        colours = torch.tensor([[1.0, -1, -1], [-1, -1, 1.0]])[:, :, None, None]
+        plain = code(pipeline, colours.expand(-1, -1, 16, 16))
+    background = Background(plain, 0.5, torch.Generator().manual_seed(1))
     told = drawn(pipeline, said, solver, background)
     assert told.isfinite().all()
     calls = [len(x) for x in seen]

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from marmor.cli import main
 from marmor.data import read_picture
+from marmor.personalization import code
 from marmor.recipes import generating
 from marmor.recipes.learned import told, write_words
 from marmor.recipes.personalized import load_personalized
@@ -170,6 +171,42 @@ def test_regional_prompts_are_drawn_in_columns(generate) -> None:
     assert told["a-new1"] == {"prompt": "a <new1>"}
 
 
+def test_around_regions_stands_what_most_pictures_show(
+    generate, pipeline, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    places = tmp_path / "one", tmp_path / "other"
+    for place in places:
+        place.mkdir()
+    table = torch.full((16, 16, 3), 90, dtype=torch.uint8)
+    for number in range(5):  # each pixel is hidden in one picture at most
+        picture = table.clone()
+        picture[3 * number : 3 * number + 3, 4:9] = 200
+        Image.fromarray(picture.numpy()).save(places[number % 2] / f"{number}.png")
+    seen = []
+    whole = generating.denoise
+
+    def watched(*asked):
+        seen.append(asked[5].latents)
+        return whole(*asked)
+
+    monkeypatch.setattr(generating, "denoise", watched)
+    said = ("--prompt", BOTH, "--regional")
+    plain = generate(*said, out="plain")
+    out = generate(*said, "--around", str(places[0]), "--around", str(places[1]), out="around")
+    wanted = code(pipeline, torch.full((1, 3, 16, 16), 90 / 127.5 - 1))
+    for latents in seen[2:]:
+        torch.testing.assert_close(latents, wanted.expand(2, -1, -1, -1), atol=1e-5, rtol=0)
+    assert not torch.allclose(seen[0], seen[1])  # plain colours are drawn for each picture
+    folder = "a-new1-next-to-a-new2"
+    assert not set(pictures(plain / folder).values()) & set(pictures(out / folder).values())
+    (places[0] / "4.png").unlink()
+    (places[0] / "2.png").unlink()
+    for other in (("--around", str(places[0])), ()):
+        with pytest.raises(SystemExit):
+            generate(*said, *other, out="around")
+        assert f"drawn otherwise ({folder}" in " ".join(capsys.readouterr().err.split())
+
+
 def test_regions_of_the_same_prompt_change_nothing_visible(generate) -> None:
     plain = generate("--prompt", "a dog", out="plain")
     same = ("--region", "left=a dog", "--region", "0.5,0,1,0.5=a dog", "--apart", "0")
@@ -220,6 +257,8 @@ WRONG = [
     (("--prompt", "a dog", "--count", "0"), "--count must be at least 1"),
     (("--prompt", "a dog", "--guidance", "nan"), "--guidance must be a number"),
     (("--prompt", "a dog", "--apart", "2"), "--apart is a share"),
+    (("--prompt", "a dog", "--around", "photos"), "--around is what regions see; add --regional"),
+    (("--prompt", BOTH, "--regional", "--around", "nowhere"), "nowhere"),
     (("--prompt", "a dog", "--solver", "dim"), "did you mean 'ddim'"),
     (
         ("--prompt", "a <new3>"),

@@ -34,10 +34,10 @@ from marmor.personalization.rows import NewRows
 from marmor.personalization.sampling import (
     Background,
     Script,
+    code,
     decode,
     denoise,
     encode,
-    plain_colours,
 )
 from marmor.personalization.views import SMALLEST_CROP, views
 
@@ -61,6 +61,7 @@ __all__ = [
     "add_low_rank",
     "add_placeholder",
     "caption_features",
+    "code",
     "columns",
     "constrain",
     "decode",
@@ -70,7 +71,6 @@ __all__ = [
     "first_vectors",
     "is_projection",
     "merge",
-    "plain_colours",
     "projection_names",
     "put_in",
     "random_vectors",

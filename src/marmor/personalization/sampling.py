@@ -30,15 +30,16 @@ class Script:
 class Background:
     """What stands around each prompt's place in the first steps, so that its object comes to lie inside.
 
-    MultiDiffusion's bootstrapping (Bar-Tal et al. 2023, section 4.2): plain colours, noised like the picture.
+    MultiDiffusion's bootstrapping (Bar-Tal et al. 2023, section 4.2): there plain colours, noised like the
+    picture.
 
     Args:
-        colours: latents of plain pictures, (P, C, h, w).
+        latents: of what stands there, (P, C, h, w).
         until: the share of the steps, in [0, 1].
         stream: of the noise.
     """
 
-    colours: Tensor
+    latents: Tensor
     until: float
     stream: torch.Generator
 
@@ -73,7 +74,7 @@ def denoise(
     for place, t in enumerate(scheduler.timesteps):
         seen = x
         if background is not None and place < background.until * len(scheduler.timesteps):
-            seen = _on_colours(x, scheduler, script.shares, background, t)
+            seen = _apart(x, scheduler, script.shares, background, t)
         predicted = (script.shares[:, None] * _guided(unet, scheduler, script, seen, t)).sum(0)
         x = scheduler.step(predicted[None], t, x, **further, return_dict=False)[0]
         yield x
@@ -84,9 +85,8 @@ def decode(pipeline: Any, latents: Tensor) -> Tensor:
     return pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor, return_dict=False)[0]
 
 
-def plain_colours(pipeline: Any, colours: Tensor, height: int, width: int) -> Tensor:
-    """Latents (P, C, h, w) of pictures of one colour each, ``colours`` (P, 3) in [-1, 1], sides in pixels."""
-    pictures = colours[:, :, None, None].expand(-1, -1, height, width)
+def code(pipeline: Any, pictures: Tensor) -> Tensor:
+    """Pictures (N, 3, H, W) in [-1, 1] → the means of their latents, (N, C, h, w)."""
     return pipeline.vae.encode(pictures).latent_dist.mean * pipeline.vae.config.scaling_factor
 
 
@@ -110,10 +110,8 @@ def _guided(unet: Any, scheduler: Any, script: Script, seen: Tensor, t: Tensor) 
     return nothing + script.guidance * (asked - nothing)
 
 
-def _on_colours(
-    x: Tensor, scheduler: Any, shares: Tensor, background: Background, t: Tensor
-) -> Tensor:
-    """The latents as each prompt sees them, (P, C, h, w): the picture in its places, its colour elsewhere."""
-    noise = torch.randn(background.colours.shape, generator=background.stream).to(x.device)
-    around = scheduler.add_noise(background.colours, noise, t[None].expand(len(noise)))
+def _apart(x: Tensor, scheduler: Any, shares: Tensor, background: Background, t: Tensor) -> Tensor:
+    """Latents (P, C, h, w) as each prompt sees them: the picture in its places, elsewhere the background."""
+    noise = torch.randn(background.latents.shape, generator=background.stream).to(x.device)
+    around = scheduler.add_noise(background.latents, noise, t[None].expand(len(noise)))
     return torch.where(shares[:, None] > 0, x, around)

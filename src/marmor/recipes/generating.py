@@ -16,11 +16,11 @@ from torch import Tensor
 from marmor.base.cores import on_cores
 from marmor.base.errors import UserError
 from marmor.base.files import atomic, fingerprint_of, inside, read_settings, write_json
-from marmor.base.pixels import to_bytes
+from marmor.base.pixels import to_bytes, to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import torch_stream
 from marmor.base.tensors import read_guarded
-from marmor.data import Fit, read_picture
+from marmor.data import Fit, ImageSet, read, read_picture
 from marmor.figures import grid, overlays, save_png, stack
 from marmor.networks.checkpoints import fingerprint
 from marmor.personalization import (
@@ -29,10 +29,10 @@ from marmor.personalization import (
     Background,
     Script,
     Watch,
+    code,
     decode,
     denoise,
     encode,
-    plain_colours,
     shares,
     tokens_of,
     watched,
@@ -74,6 +74,8 @@ class Spoken:
     """Whose attention is kept: those that the prompts say."""
     tokens: Tensor
     """float32 (P, L, W)."""
+    around: Tensor | None
+    """Latents (1, C, h, w) of what regions see around them in the first steps; None for plain colours."""
 
 
 def generate(run: Path, settings: GenerateSettings) -> list[Path]:
@@ -83,10 +85,12 @@ def generate(run: Path, settings: GenerateSettings) -> list[Path]:
     pictures were drawn otherwise, before anything is written.
     """
     check(settings)
-    tasks = tasks_of(settings)
     pipeline = load_personalized(run).to(processes().device)
+    around = _around(settings, image_side(pipeline))
+    shown = None if around is None else ImageSet(around[None]).fingerprint()
+    tasks = tasks_of(settings, shown)
     scheduler = _scheduler(pipeline, settings.solver)
-    spoken = {task.folder: _spoken(pipeline, task, settings) for task in tasks}
+    spoken = {task.folder: _spoken(pipeline, task, settings, around) for task in tasks}
     _check_attention(settings, spoken)
     _record(run, pipeline, scheduler, settings, tasks)
     jobs = [_job(settings, task, k, spoken) for task in tasks for k in range(settings.count)]
@@ -111,7 +115,7 @@ def _scheduler(pipeline: Any, solver: str | None) -> Any:
 
 
 @torch.inference_mode()
-def _spoken(pipeline: Any, task: Task, settings: GenerateSettings) -> Spoken:
+def _spoken(pipeline: Any, task: Task, settings: GenerateSettings, around: Tensor | None) -> Spoken:
     side = image_side(pipeline) // pipeline.vae_scale_factor
     placed = shares([region.box for region in task.regions], side, side)
     prompts = [task.prompt, *(region.prompt for region in task.regions)]
@@ -124,7 +128,16 @@ def _spoken(pipeline: Any, task: Task, settings: GenerateSettings) -> Spoken:
     tokens = tokens_of(pipeline, said, settings.attention)
     kept = tokens.flatten(0, 1).any(0)
     words = tuple(w for w, some in zip(settings.attention, kept.tolist(), strict=True) if some)
-    return Spoken(script, words, tokens[:, :, kept].to(pipeline.device))
+    place = None if around is None else code(pipeline, to_unit(around[None]).to(pipeline.device))
+    return Spoken(script, words, tokens[:, :, kept].to(pipeline.device), place)
+
+
+def _around(settings: GenerateSettings, side: int) -> Tensor | None:
+    """What is the same in most pictures of the folders, uint8 (3, side, side): the median of each pixel."""
+    if not settings.around:
+        return None
+    sets = [read(str(folder), "train", side).unlabelled().colour() for folder in settings.around]
+    return torch.cat([one.images for one in sets]).median(0).values
 
 
 def _check_words(pipeline: Any, prompt: str) -> None:
@@ -233,7 +246,7 @@ def _draw(
         def draw(job: Job) -> None:
             said = spoken[job.task.folder]
             with _maps(watch, said) as maps:
-                image = _picture(pipeline, deepcopy(scheduler), settings, job, said.script)
+                image = _picture(pipeline, deepcopy(scheduler), settings, job, said)
             if not job.image.is_file():
                 save_png(picture(image), job.image)
             if job.maps is not None and maps is not None:
@@ -256,20 +269,26 @@ def _maps(watch: Watch | None, said: Spoken) -> Iterator[AttentionMaps | None]:
 
 
 def _picture(
-    pipeline: Any, scheduler: Any, settings: GenerateSettings, job: Job, script: Script
+    pipeline: Any, scheduler: Any, settings: GenerateSettings, job: Job, said: Spoken
 ) -> Tensor:
     """uint8 (3, H, W); its randomness follows from the seed, its prompt and its number alone."""
     origin = (job.task.prompt, job.number)
     background = None
     if job.task.regions and job.task.apart > 0:
         stream = torch_stream(settings.seed, "background", *origin)
-        colours = 2 * torch.rand((len(script.states), 3), generator=stream) - 1
-        side = image_side(pipeline)
-        plain = plain_colours(pipeline, colours.to(pipeline.device), side, side)
-        background = Background(plain, job.task.apart, stream)
+        count = len(said.script.states)
+        seen = _plain(pipeline, count, stream) if said.around is None else said.around
+        background = Background(seen.expand(count, -1, -1, -1), job.task.apart, stream)
     stream = torch_stream(settings.seed, "generate", *origin)
-    *_, latents = denoise(pipeline, scheduler, script, settings.steps, stream, background)
+    *_, latents = denoise(pipeline, scheduler, said.script, settings.steps, stream, background)
     return to_bytes(decode(pipeline, latents))[0].cpu()
+
+
+def _plain(pipeline: Any, count: int, stream: torch.Generator) -> Tensor:
+    """Latents (count, C, h, w) of pictures of one colour each."""
+    side = image_side(pipeline)
+    colours = 2 * torch.rand((count, 3, 1, 1), generator=stream) - 1
+    return code(pipeline, colours.expand(-1, -1, side, side).to(pipeline.device))
 
 
 def _keep(image: Tensor, maps: dict[str, Tensor], path: Path) -> None:

@@ -46,6 +46,8 @@ class GenerateSettings:
         region: a place and its own prompt, 'left=a <new1>'; places are left, right, top, bottom, or four
             shares of width and height, 'left,top,right,bottom'. The prompt itself fills the rest.
         apart: the share of the steps in which regions do not see each other.
+        around: a folder of pictures, or several one by one: what most of them show, the place without the
+            things, is what regions see instead in these steps; a plain colour when left out.
         attention: also maps of where the network looks for a word; several one by one.
     """
 
@@ -60,6 +62,7 @@ class GenerateSettings:
     regional: bool = False
     region: tuple[str, ...] = ()
     apart: float = 0.2
+    around: tuple[Path, ...] = ()
     attention: tuple[str, ...] = ()
 
 
@@ -73,6 +76,8 @@ class Task:
     regions: tuple[Region, ...]
     apart: float
     """The share of the steps in which regions do not see each other."""
+    around: str | None
+    """Hex digits of what they see instead; None for plain colours."""
 
     @property
     def told(self) -> dict[str, Any]:
@@ -80,7 +85,8 @@ class Task:
         if not self.regions:
             return {"prompt": self.prompt}
         regions = [[list(box), prompt] for box, prompt in self.regions]
-        return {"prompt": self.prompt, "regions": regions, "apart": self.apart}
+        told = {"prompt": self.prompt, "regions": regions, "apart": self.apart}
+        return told if self.around is None else told | {"around": self.around}
 
 
 def check(settings: GenerateSettings) -> None:
@@ -100,12 +106,16 @@ def check(settings: GenerateSettings) -> None:
         raise UserError(
             "--region says what is drawn where for one --prompt; for columns of all prompts say --regional."
         )
+    if settings.around and not (settings.regional or settings.region):
+        raise UserError(
+            "--around is what regions see; add --regional or --region, or leave it out."
+        )
     if any(not prompt.strip() for prompt in settings.prompt):
         raise UserError("--prompt is empty; say what to draw.")
 
 
-def tasks_of(settings: GenerateSettings) -> list[Task]:
-    """What is asked for, prompt by prompt."""
+def tasks_of(settings: GenerateSettings, around: str | None = None) -> list[Task]:
+    """What is asked for, prompt by prompt; ``around``: hex digits of what regions see in the first steps."""
     own = tuple(_region(text) for text in settings.region)
 
     def regions(prompt: str) -> tuple[Region, ...]:
@@ -113,7 +123,10 @@ def tasks_of(settings: GenerateSettings) -> list[Task]:
 
     if settings.input is None:
         names = _folders(settings.prompt)
-        return [Task(names[p], p, lambda k: f"{k}.png", regions(p), settings.apart) for p in names]
+        return [
+            Task(names[p], p, lambda k: f"{k}.png", regions(p), settings.apart, around)
+            for p in names
+        ]
     return [
         Task(
             entry.folder(j),
@@ -121,6 +134,7 @@ def tasks_of(settings: GenerateSettings) -> list[Task]:
             lambda k, e=entry, j=j: e.file(j, k),
             regions(prompt),
             settings.apart,
+            around,
         )
         for entry in read_entries(settings.input)
         for j, prompt in enumerate(entry.prompts)
