@@ -12,6 +12,7 @@ from marmor.base.errors import UserError
 from marmor.base.seeds import torch_stream
 from marmor.data import (
     Captioned,
+    Telling,
     alike,
     captioned,
     captioned_scenes,
@@ -20,14 +21,10 @@ from marmor.data import (
     read_scenes,
 )
 from marmor.data.imageset import ImageSet
-from marmor.data.scenes import EVERY_OBJECT, NEW, SEEN, UNSEEN, write_captioned
-from marmor.data.scenes.captions import (
-    CAPTIONS,
-    all_calls,
-    caption,
-    draw_captioned,
-    draw_contraries,
-)
+from marmor.data.scenes import DRAWABLE, EVERY_OBJECT, NEW, SEEN, UNSEEN, write_captioned
+from marmor.data.scenes.calls import all_calls, unasked_calls
+from marmor.data.scenes.captions import CAPTIONS, caption, draw_captioned, draw_contraries
+from marmor.data.scenes.kept_out import PAINTED, likest
 
 
 def named(sentence: str) -> set[str]:
@@ -139,7 +136,7 @@ def test_a_shape_or_a_colour_is_true_of_each_that_has_it() -> None:
         ("red object", "sphere"),
         ("red object", "red object"),
     }
-    data = captioned_scenes(60, 0, 16, partly=0.5)
+    data = captioned_scenes(60, 0, 16, told=Telling(partly=0.5))
     lists, captions = draw_captioned(60, 0, partly=0.5)
     shown = [[EVERY_OBJECT[k] for k in scene] for scene in lists.pictures.values()]
     said = {each.sentence: each.calls for own in captions.values() for each in own}
@@ -187,8 +184,8 @@ def test_a_contrary_is_the_sentence_with_one_shape_or_colour_changed() -> None:
 
 
 def test_contraries_stand_beside_captions_and_change_nothing_else() -> None:
-    plain = captioned_scenes(60, 0, 16, partly=0.5)
-    data = captioned_scenes(60, 0, 16, partly=0.5, contraries=True)
+    plain = captioned_scenes(60, 0, 16, told=Telling(partly=0.5))
+    data = captioned_scenes(60, 0, 16, told=Telling(partly=0.5, contrasted=True))
     assert plain.contraries is None
     assert data.contraries is not None
     lists, captions = draw_captioned(60, 0, partly=0.5)
@@ -209,6 +206,71 @@ def test_contraries_stand_beside_captions_and_change_nothing_else() -> None:
             assert true[place, column] == (each.calls in possible)
             happens += each.calls in possible
     assert 0 < happens < 60
+
+
+def test_some_solids_have_colours_without_a_name_and_are_called_by_their_shape() -> None:
+    lists, captions = draw_captioned(400, seed=0, partly=0.2, nameless=0.4)
+    shown = [[lists.objects[k] for k in scene] for scene in lists.pictures.values()]
+    every = [name for names in shown for name in names]
+    nameless = [name for name in every if name not in EVERY_OBJECT]
+    assert 0.35 < len(nameless) / len(every) < 0.45
+    assert {*every} <= {*SEEN, *PAINTED}
+    assert not any("paint" in each.sentence for own in captions.values() for each in own)
+    for names, own in zip(shown, captions.values(), strict=True):
+        assert all(each.calls in all_calls(names) for each in own)
+        shapes = sorted(name.split()[1] for name in names if name not in EVERY_OBJECT)
+        for each in own:
+            called = list(each.calls)
+            for shape in shapes:
+                called.remove(shape)
+    plain = draw_captioned(50, seed=0, partly=0.2)
+    assert draw_captioned(50, seed=0, partly=0.2, nameless=0.0) == plain
+    few, _ = draw_captioned(50, seed=0, partly=0.2, nameless=0.1)
+    kept = zip(few.pictures.values(), plain[0].pictures.values(), strict=True)
+    places = [pair for scenes in kept for pair in zip(*scenes, strict=True)]
+    assert sum(a == b for a, b in places) / len(places) > 0.8
+
+
+def test_no_solid_looks_like_what_is_kept_out() -> None:
+    assert likest("paint14") == ("cyan", "azure")  # 40, 220, 160 beside 41, 208, 208
+    left_out = {*DRAWABLE} - {*EVERY_OBJECT} - {*PAINTED}
+    assert "paint14 cube" in left_out
+    assert "paint14 sphere" in PAINTED
+    assert 0 < len(left_out) < 20
+    for name in left_out:
+        paint, shape = name.split()
+        assert f"{likest(paint)[0]} {shape}" in UNSEEN
+
+
+def test_what_a_kept_out_object_would_make_true_is_not_asked() -> None:
+    assert unasked_calls(["gray cube"]) == []
+    assert unasked_calls(["cyan cylinder"]) == [("cube",), ("cyan cube",)]
+    assert unasked_calls(["red sphere", "red cube"]) == [
+        ("cube", "cylinder"),
+        ("cube", "red cylinder"),
+        ("cylinder", "red cube"),
+        ("cylinder", "red object"),
+        ("cylinder", "red sphere"),
+        ("cylinder", "sphere"),
+        ("red cube", "red cylinder"),
+        ("red cylinder", "red object"),
+        ("red cylinder", "red sphere"),
+        ("red cylinder", "sphere"),
+    ]
+    # A colour without a name may be any that it is near to; near cyan, nothing says that it is no cube.
+    assert ("cyan sphere",) in unasked_calls(["paint14 sphere"])
+    assert ("cube",) in unasked_calls(["paint14 sphere"])
+    assert ("cylinder",) not in unasked_calls(["paint14 sphere"])
+    data = captioned_scenes(60, 0, 16, told=Telling(0.3, 0.4, contrasted=True))
+    assert captioned_scenes(4, 0, 16).unasked is None
+    assert data.unasked is not None
+    every = torch.arange(60)
+    said = data.meanings[torch.arange(len(data.sentences))]
+    true, spared = alike(data.truths[every], said), alike(data.unasked[every], said)
+    assert not (true & spared).any()
+    assert 0.001 < spared.float().mean() < 0.05
+    own = data.captions.flatten().unique()
+    assert spared[:, own].any()
 
 
 def test_what_was_kept_out_lies_beside(folder: Path) -> None:

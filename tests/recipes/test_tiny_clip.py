@@ -189,10 +189,14 @@ def test_rendered_scenes_have_contraries_that_pictures_must_not_take(settings: S
         texts = clip.get_text_features(input_ids=tokens).pooler_output
         said = torch.cat([batch["meanings"][:8, 0], batch["meanings"][:8, 1]])
         true = alike(batch["truths"][:8], said)
+        spared = alike(batch["unasked"][:8], said)
         expected = contrastive_loss(
-            F.normalize(images, dim=1), F.normalize(texts, dim=1), clip.logit_scale.exp(), true
+            *(F.normalize(each, dim=1) for each in (images, texts)),
+            clip.logit_scale.exp(),
+            true | spared,
         )
     assert true[:, 8:].sum() < 8
+    assert spared.any()
     torch.testing.assert_close(scalars["loss"], expected)
 
 

@@ -7,7 +7,9 @@ set is.
 """
 
 from marmor.data.captions import (
+    PLAINLY,
     Captioned,
+    Telling,
     alike,
     captioned,
     captioned_scenes,
@@ -45,6 +47,7 @@ __all__ = [
     "CLASS",
     "DOMAIN",
     "EMBEDDED",
+    "PLAINLY",
     "REMARK",
     "SHOWS",
     "SQUASHED",
@@ -54,6 +57,7 @@ __all__ = [
     "MissingSplitError",
     "MixedSizesError",
     "Noises",
+    "Telling",
     "alike",
     "captioned",
     "captioned_scenes",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,7 +12,8 @@ from marmor.base.errors import UserError
 from marmor.base.files import read_json
 from marmor.data.imageset import ImageSet
 from marmor.data.readers import read
-from marmor.data.scenes.captions import FILE, all_calls, draw_captioned, draw_contraries
+from marmor.data.scenes.calls import all_calls, unasked_calls
+from marmor.data.scenes.captions import FILE, draw_captioned, draw_contraries
 from marmor.data.scenes.making import make_scenes
 from marmor.data.scenes.reading import SHOWS
 
@@ -29,6 +30,8 @@ class Captioned:
         truths: int64 (N, M), the meanings that are true of each picture; of fewer than M some come again.
         contraries: int64 (N, C), beside each caption a sentence much like it that says something else; None
             where there are none.
+        unasked: int64 (N, U), meanings that are false of each picture and not to be refused; of fewer than U
+            some come again, and -1 stands where there are none. None where all that is false is refused.
     """
 
     images: ImageSet
@@ -37,9 +40,27 @@ class Captioned:
     meanings: Tensor
     truths: Tensor
     contraries: Tensor | None = None
+    unasked: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+class Telling(NamedTuple):
+    """What sentences say of rendered scenes.
+
+    Args:
+        partly: of the objects in sentences, how many are called by their shape or their colour alone.
+        nameless: of the objects, how many are in colours without a name and called by their shape.
+        contrasted: whether pictures are to refuse sentences: with contraries, and what is unasked.
+    """
+
+    partly: float = 0.0
+    nameless: float = 0.0
+    contrasted: bool = False
+
+
+PLAINLY = Telling()
 
 
 def alike(truths: Tensor, meanings: Tensor) -> Tensor:
@@ -75,18 +96,16 @@ def captioned_scenes(
     seed: int,
     side: int,
     watch: Callable[[float], None] = lambda share: None,
-    partly: float = 0.0,
-    contraries: bool = False,
+    told: Telling = PLAINLY,
 ) -> Captioned:
     """Scenes rendered on the spot; UserError for fewer than one, and where they would be too small.
 
-    ``partly``: of the objects in sentences, how many are called by their shape or their colour alone. Such a
-    sentence is true of every picture whose objects can be called so, all of them.
-    ``contraries``: whether each caption has one, too.
+    A sentence is true of every picture whose objects can be called so, all of them.
     """
-    lists, captions = draw_captioned(count, seed, partly)
-    false = draw_contraries(captions, seed) if contraries else {}
+    lists, captions = draw_captioned(count, seed, told.partly, told.nameless)
+    false = draw_contraries(captions, seed) if told.contrasted else {}
     scenes = list(lists.pictures.values())
+    names = [[lists.objects[k] for k in scene] for scene in scenes]
     pictures = make_scenes(scenes, seed, side, watch=watch)
     return _numbered(
         ImageSet(pictures, names=tuple(lists.pictures)),
@@ -96,8 +115,9 @@ def captioned_scenes(
             for own in (*captions.values(), *false.values())
             for each in own
         },
-        [all_calls([lists.objects[k] for k in scene]) for scene in scenes],
+        list(map(all_calls, names)),
         [[each.sentence for each in own] for own in false.values()],
+        list(map(unasked_calls, names)) if told.contrasted else (),
     )
 
 
@@ -107,12 +127,16 @@ def _numbered(
     meanings: Mapping[str, Hashable],
     truths: Sequence[Sequence[Hashable]],
     contraries: Sequence[Sequence[str]] = (),
+    unasked: Sequence[Sequence[Hashable]] = (),
 ) -> Captioned:
     """``meanings`` of every sentence, in the order in which sentences are first met, and of each picture."""
     places = {sentence: place for place, sentence in enumerate(meanings)}
     known: dict[Hashable, int] = {}
     said = [known.setdefault(meaning, len(known)) for meaning in meanings.values()]
-    true = [[known.setdefault(meaning, len(known)) for meaning in own] for own in truths]
+    true, not_asked = (
+        [[known.setdefault(meaning, len(known)) for meaning in own] for own in rows]
+        for rows in (truths, unasked)
+    )
 
     def placed(rows: Sequence[Sequence[str]]) -> Tensor:
         return _filled([[places[sentence] for sentence in own] for own in rows])
@@ -124,6 +148,7 @@ def _numbered(
         torch.tensor(said),
         _filled(true),
         placed(contraries) if contraries else None,
+        _filled([own or [-1] for own in not_asked]) if not_asked else None,
     )
 
 

@@ -11,8 +11,10 @@ from marmor.base.errors import UserError, unknown_name
 from marmor.base.progress import progress_bar
 from marmor.base.seeds import derive, torch_stream
 from marmor.data import (
+    PLAINLY,
     Captioned,
     ImageSet,
+    Telling,
     captioned,
     captioned_scenes,
     has_captions,
@@ -75,19 +77,16 @@ class Pictures(NamedTuple):
     held_out: HeldOut | None
 
 
-def load_pictures(
-    wishes: CaptionWishes, seed: int, partly: float = 0.0, contraries: bool = False
-) -> Pictures:
+def load_pictures(wishes: CaptionWishes, seed: int, told: Telling = PLAINLY) -> Pictures:
     """Reads or renders; which classes are held out follows from the seed where only their number is given.
 
-    ``partly``: of the objects in sentences about scenes rendered here, how many are called by their shape or
-    their colour alone. ``contraries``: whether these sentences have one each.
-    Raises UserError for images without classes or captions, classes that are not there, sides that cannot be
-    cut into patches, and whatever the readers refuse.
+    ``told``: what sentences say of scenes that are rendered here. Raises UserError for images without
+    classes or captions, classes that are not there, sides that cannot be cut into patches, and whatever the
+    readers refuse.
     """
     if wishes.data == SCENES:
         _without_classes(wishes, "scenes have captions")
-        pictures = _rendered(wishes, seed, partly, contraries)
+        pictures = _rendered(wishes, seed, told)
     elif has_captions(Path(wishes.data)):
         _without_classes(wishes, f"{wishes.data} has captions")
         pictures = Pictures(read_captioned(Path(wishes.data), wishes.size), None)
@@ -125,16 +124,15 @@ def facts_of_captioned(data: Captioned) -> dict[str, Any]:
     """What config.json keeps of what a run learns from; sentences are part of its fingerprint."""
     facts = facts_of(data.images)
     numbers = [data.captions, data.meanings, data.truths]
-    if data.contraries is not None:
-        numbers.append(data.contraries)
+    numbers += [each for each in (data.contraries, data.unasked) if each is not None]
     said = [list(data.sentences), *(each.tolist() for each in numbers)]
     return {**facts, "fingerprint": f"{facts['fingerprint']}-{derive(0, repr(said)):016x}"}
 
 
-def _rendered(wishes: CaptionWishes, seed: int, partly: float, contraries: bool) -> Pictures:
+def _rendered(wishes: CaptionWishes, seed: int, told: Telling) -> Pictures:
     side = SIDE if wishes.size is None else wishes.size
     with progress_bar("rendering") as bar:
-        seen = captioned_scenes(wishes.count, seed, side, bar, partly, contraries)
+        seen = captioned_scenes(wishes.count, seed, side, bar, told)
     places = torch.tensor([OBJECTS.index(name) for name in UNSEEN]).repeat_interleave(EACH)
     alone = [[EVERY_OBJECT.index(OBJECTS[place])] for place in places.tolist()]
     images = ImageSet(make_scenes(alone, derive(seed, "held out"), side))

@@ -15,7 +15,7 @@ from marmor.base.files import write_json
 from marmor.base.pixels import to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import derive, torch_stream
-from marmor.data import Captioned, alike, epoch_order
+from marmor.data import Captioned, Telling, alike, epoch_order
 from marmor.data.augment import mirror_and_shift
 from marmor.data.writers import whole_folder
 from marmor.language import (
@@ -63,9 +63,8 @@ SIZES = ClipSizes()
 EMA = 0.995
 LARGEST_SCALE = math.log(100)
 READ_BATCH = 100
-PARTLY = 0.3
-"""Of the objects in sentences about scenes, how many are called by shape or colour alone, which says that a
-shape is one in every colour."""
+TOLD = Telling(partly=0.3, nameless=0.4, contrasted=True)
+"""Of scenes: shapes by themselves, and in colours without a name, say that a shape is one in every colour."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,12 +128,15 @@ class Contrast:
         chosen = epoch_order(step, self.batch_size, self.dataset_size, self.seed)
         images = mirror_and_shift(to_unit(self.data.images.images[chosen], black=0.0), stream)
         said = sentences_of(self.data, chosen, stream)
-        return {
+        drawn = {
             "image": self.sight.standardise(images),
             "tokens": self.tokens[said],
             "meanings": self.data.meanings[said],
             "truths": self.data.truths[chosen],
         }
+        if self.data.unasked is not None:
+            drawn["unasked"] = self.data.unasked[chosen]
+        return drawn
 
     def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
         clip: Any = module
@@ -147,7 +149,8 @@ class Contrast:
         images, texts = F.normalize(images, dim=1), F.normalize(texts, dim=1)
         scale = clip.logit_scale.exp()
         true = alike(batch["truths"], meanings)
-        loss = contrastive_loss(images, texts, scale, true)
+        spared = true | alike(batch["unasked"], meanings) if "unasked" in batch else true
+        loss = contrastive_loss(images, texts, scale, spared)
         best = (images @ texts.T).argmax(1, keepdim=True)
         return {"loss": loss, "found": true.gather(1, best).float().mean()}
 
@@ -204,7 +207,7 @@ def require_transformers() -> None:
 
 def pictures_of(settings: TinyClipSettings) -> Pictures:
     """What is learned from, rendered scenes with contraries; UserError as ``load_pictures`` raises it."""
-    return load_pictures(settings, settings.seed, PARTLY, contraries=True)
+    return load_pictures(settings, settings.seed, TOLD)
 
 
 def _fit(

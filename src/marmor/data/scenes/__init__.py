@@ -1,6 +1,7 @@
 """Scenes of coloured solids on a table, as in CLEVR, drawn exactly on the CPU (S3)."""
 
-from marmor.data.scenes.captions import NEW, SEEN, UNSEEN, write_captioned
+from marmor.data.scenes.captions import write_captioned
+from marmor.data.scenes.kept_out import NEW, SEEN, UNSEEN
 from marmor.data.scenes.layout import (
     REQUESTS,
     SceneLists,
@@ -11,6 +12,7 @@ from marmor.data.scenes.layout import (
 )
 from marmor.data.scenes.lists import places, read_requests
 from marmor.data.scenes.making import (
+    DRAWABLE,
     EVERY_OBJECT,
     OBJECTS,
     SIDE,
@@ -21,6 +23,7 @@ from marmor.data.scenes.making import (
 from marmor.data.scenes.reading import SHOWS, read_scenes
 
 __all__ = [
+    "DRAWABLE",
     "EVERY_OBJECT",
     "NEW",
     "OBJECTS",

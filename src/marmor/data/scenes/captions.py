@@ -1,12 +1,6 @@
-"""Scenes with sentences that say what they show, and kinds of objects kept out of them.
-
-What is kept out can be learned later, or asked for by words alone: UNSEEN are colours and shapes that
-training knows apart and never together; NEW are shapes that it does not know at all.
-"""
+"""Scenes with sentences that say what they show, and beside them what is kept out."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,17 +8,13 @@ import torch
 
 from marmor.base.errors import UserError
 from marmor.base.seeds import derive, torch_stream
+from marmor.data.scenes.calls import others, ways
+from marmor.data.scenes.kept_out import NEW, PAINTED, SEEN, UNSEEN
 from marmor.data.scenes.layout import MOST, SceneLists, save, write, write_scenes
-from marmor.data.scenes.making import EVERY_OBJECT, OBJECTS, make_scenes, objects_of
+from marmor.data.scenes.making import DRAWABLE, EVERY_OBJECT, OBJECTS, make_scenes
 
 FILE = "captions.json"
 """File name of every picture → the sentences that say what it shows."""
-
-UNSEEN = ("cyan cube", "purple sphere", "yellow sphere", "red cylinder")
-NEW = objects_of("cone,ring")
-SEEN = tuple(name for name in EVERY_OBJECT if name not in (*UNSEEN, *NEW))
-"""In more colours than i-CLEVR's: between cyan and its neighbours, of which cubes are seen, lies what a cyan
-cube would be; were cyan alone, it would mean that a thing is no cube."""
 
 WORDINGS = (
     "{}",
@@ -93,53 +83,31 @@ def contrary(truth: Caption, stream: torch.Generator) -> Caption:
         return int(torch.randint(count, (1,), generator=stream))
 
     place = drawn(len(truth.called))
-    choices = _others(truth.called[place])
-    others = choices[drawn(len(choices))]
+    kinds = others(truth.called[place])
+    choices = kinds[drawn(len(kinds))]
     called = list(truth.called)
-    called[place] = others[drawn(len(others))]
+    called[place] = choices[drawn(len(choices))]
     return Caption(truth.frame, tuple(called))
 
 
-def all_calls(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Whatever a sentence can truly call these objects, each as ``Caption.calls`` has it, once."""
-    each = product(*map(_ways, names))
-    return list(dict.fromkeys(tuple(sorted(called)) for called in each))
-
-
 def _called(name: str, stream: torch.Generator, partly: float) -> str:
+    if name in PAINTED:
+        return ways(name)[0]
     share = float(torch.rand((), generator=stream)) if partly else 1.0
-    whole, shape, colour = _ways(name)
+    whole, shape, colour = ways(name)
     if share < partly / 2:
         return shape
     return colour if share < partly else whole
 
 
-def _ways(name: str) -> tuple[str, str, str]:
-    """An object by its whole name, by its shape and by its colour."""
-    colour, shape = name.split()
-    return name, shape, f"{colour} object"
-
-
-@cache
-def _others(call: str) -> tuple[tuple[str, ...], ...]:
-    """What else a thing could be called: in another shape, in another colour, as far as there are any."""
-    first, *rest = call.split()
-    if not rest:
-        return (tuple(sorted({name.split()[1] for name in SEEN} - {call})),)
-    if rest == ["object"]:
-        return (tuple(sorted({f"{name.split()[0]} object" for name in SEEN} - {call})),)
-    same_colour = tuple(name for name in SEEN if name.split()[0] == first and name != call)
-    same_shape = tuple(name for name in SEEN if name.split()[1:] == rest and name != call)
-    return same_colour, same_shape
-
-
 def draw_captioned(
-    count: int, seed: int, partly: float = 0.0
+    count: int, seed: int, partly: float = 0.0, nameless: float = 0.0
 ) -> tuple[SceneLists, dict[str, list[Caption]]]:
     """Scenes of one to three objects of SEEN, each number as likely, and CAPTIONS sentences each.
 
-    Scene k is drawn from (seed, k): it does not depend on how many there are. The objects listed are those
-    that can be drawn. Raises UserError for a count below 1.
+    ``nameless``: of the objects, how many are of PAINTED instead and called by their shape. Scene k
+    is drawn from (seed, k): it does not depend on how many there are. The objects listed are those that can
+    be drawn. Raises UserError for a count below 1.
     """
     if count < 1:
         raise UserError(f"{count} scenes cannot be made; ask for 1 or more.")
@@ -149,10 +117,19 @@ def draw_captioned(
         stream = torch_stream(seed, "captioned scenes", number)
         size = int(torch.randint(1, MOST + 1, (1,), generator=stream))
         chosen = [SEEN[k] for k in torch.randperm(len(SEEN), generator=stream)[:size].tolist()]
+        if nameless:
+            chosen = [_repainted(each, stream, nameless) for each in chosen]
         name = f"{number:06d}.png"
-        pictures[name] = [EVERY_OBJECT.index(each) for each in chosen]
+        pictures[name] = [DRAWABLE.index(each) for each in chosen]
         captions[name] = [caption(chosen, stream, partly) for _ in range(CAPTIONS)]
-    return SceneLists(EVERY_OBJECT, pictures, {}), captions
+    return SceneLists(DRAWABLE if nameless else EVERY_OBJECT, pictures, {}), captions
+
+
+def _repainted(name: str, stream: torch.Generator, nameless: float) -> str:
+    """An object, or as often as not, as ``nameless`` says, one of PAINTED."""
+    if float(torch.rand((), generator=stream)) >= nameless:
+        return name
+    return PAINTED[int(torch.randint(len(PAINTED), (1,), generator=stream))]
 
 
 def draw_contraries(

@@ -10,7 +10,7 @@ from marmor.base.cores import on_cores
 from marmor.base.errors import UserError, unknown_name
 from marmor.base.seeds import torch_stream
 from marmor.data.scenes.arranging import arrange
-from marmor.data.scenes.rendering import COLOURS, MORE_COLOURS, PAINTS, render
+from marmor.data.scenes.rendering import COLOURS, MORE_COLOURS, NAMELESS, PAINTS, render
 from marmor.data.scenes.solids import SHAPES
 
 
@@ -22,10 +22,12 @@ CLEVR_SHAPES = SHAPES[:3]
 OBJECTS = _named(CLEVR_SHAPES, COLOURS)
 """The 24 objects of i-CLEVR, in the order of its objects.json."""
 EVERY_OBJECT = (*_named(SHAPES, COLOURS), *_named(CLEVR_SHAPES, MORE_COLOURS))
-"""All that can be drawn; those of i-CLEVR come first, those of more colours last."""
-SHAPE_OF = torch.tensor([SHAPES.index(name.split()[1]) for name in EVERY_OBJECT])
-PAINT_OF = torch.tensor([list(PAINTS).index(name.split()[0]) for name in EVERY_OBJECT])
-"""Of each of EVERY_OBJECT its place in SHAPES, and in PAINTS."""
+"""All that has a name; those of i-CLEVR come first, those of more colours last."""
+DRAWABLE = (*EVERY_OBJECT, *_named(CLEVR_SHAPES, NAMELESS))
+"""Behind all that has a name, solids in colours without one, "paint7 cube"."""
+SHAPE_OF = torch.tensor([SHAPES.index(name.split()[1]) for name in DRAWABLE])
+PAINT_OF = torch.tensor([list(PAINTS).index(name.split()[0]) for name in DRAWABLE])
+"""Of each of DRAWABLE its place in SHAPES, and in PAINTS."""
 SIDE = 64
 SMALLEST_SIDE = 16
 BLOCK = 16
@@ -48,7 +50,7 @@ def make_scenes(
     growing: Sequence[int] | None = None,
     watch: Callable[[float], None] = lambda share: None,
 ) -> Tensor:
-    """Pictures of scenes, each a list of places in EVERY_OBJECT: uint8 (N, 3, side, side).
+    """Pictures of scenes, each a list of places in DRAWABLE: uint8 (N, 3, side, side).
 
     ``growing``: how many pictures of each scene, of which the last shows all its objects and each one before
     lacks the last object of the next; one picture a scene when left out. Scene k is drawn from (seed, k):

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -32,7 +33,10 @@ MORE_COLOURS = {
     "olive": (125, 120, 25),
 }
 """Others between them, in the same numbers."""
-PAINTS = {**COLOURS, **MORE_COLOURS}
+LEVELS = (40, 100, 160, 220)
+NAMELESS = {f"paint{k}": paint for k, paint in enumerate(product(LEVELS, repeat=3))}
+"""Colours that no sentence names, evenly over all there are; sRGB again."""
+PAINTS = {**COLOURS, **MORE_COLOURS, **NAMELESS}
 TABLE = (0.33, 0.325, 0.32)
 """Linear reflectance."""
 FINE = 3
@@ -129,7 +133,7 @@ def _light_of_solids(solids: Solids, colours: Tensor, views: Views, samples: Sam
 
 
 def _reflectances() -> Tensor:
-    """Of PAINTS, linear, (16, 3)."""
+    """Of PAINTS, linear, (80, 3)."""
     value = torch.tensor(list(PAINTS.values())) / 255
     return torch.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
