@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+ROUNDING = 1e-9
+"""By which a difference of shares may miss the points that it is."""
+
 
 class Goal(NamedTuple):
     """What was measured, how much of it was wanted at the least, and how much was found."""
@@ -14,7 +17,7 @@ class Goal(NamedTuple):
 
 def held_against(goals: Iterable[Goal]) -> list[dict[str, object]]:
     """Each goal with whether it is met; prints a line for each."""
-    told = [{**goal._asdict(), "met": goal.found >= goal.least} for goal in goals]
+    told = [{**goal._asdict(), "met": goal.found >= goal.least - ROUNDING} for goal in goals]
     for each in told:
         said = "met" if each["met"] else "NOT met"
         print(f"{each['what']}: {each['found']:.3g}, at least {each['least']:g} wanted: {said}")

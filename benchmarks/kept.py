@@ -40,6 +40,12 @@ class Kept:
         The seconds of every attempt add up. Ctrl-C and wrong words end the study as they end the command.
         """
         told = self.commands.get(name, {"finished": False, "seconds": 0.0})
+        asked = ["marmor", *map(str, words)]
+        if told.get("command", asked) != asked:
+            raise UserError(
+                f"{self.folder} holds what another command made, {shlex.join(told['command'])}, now "
+                f"{shlex.join(asked)}; choose another --out."
+            )
         if told["finished"]:
             return
         goes_on = run is not None and (run / "config.json").is_file()
@@ -53,7 +59,7 @@ class Kept:
             self.commands[name] = {
                 "finished": finished,
                 "seconds": told["seconds"] + time.monotonic() - began,
-                "command": ["marmor", *map(str, words)],
+                "command": asked,
             }
             write_json(self.folder / COMMANDS, self.commands)
 

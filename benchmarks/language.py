@@ -1,6 +1,6 @@
 """Language against plain loops: zero-shot answers, personalization steps, sizes of what is saved.
 
-    python benchmarks/language.py --count 1000 --size base
+    python benchmarks/language.py
 
 Zero-shot is images a second from files to answers. Both read the same PNG files and the same model folder,
 embed the same sentences and name a class for each picture; imports are done before. They run in turn, so that
@@ -66,9 +66,9 @@ class Settings:
         out: folder for language.json, and personalization.json.
     """
 
-    count: int = 500
+    count: int = 200
     pairs: int = 3
-    size: Literal["tiny", "base"] = "tiny"
+    size: Literal["tiny", "base"] = "base"
     images: str | None = None
     pipeline: Path | None = None
     steps: int = 30

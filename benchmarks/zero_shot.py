@@ -1,16 +1,17 @@
 """What words alone find that training never saw: a table against chance, by one resumable command.
 
-    python benchmarks/zero_shot.py --clip runs/tiny-clip --objects objects50 --minutes 25
+    python benchmarks/zero_shot.py --objects objects50
 
 Of scenes: the colours and shapes that the small CLIP knows apart and never together, among the 24 objects of
-i-CLEVR, on pictures rendered anew; and pictures of two objects, one of them such, among all 276 pairs. Of
-``--objects``, a folder with objects50_train.zip, objects50_val.zip and objects50_id2label.json: a CLIP is
-trained on all classes of the first but some, and told to find those among each other in both.
+i-CLEVR, on pictures rendered anew, and beside them the objects that it does know; and pictures of two
+objects, one of them never seen, among all 276 pairs. Of ``--objects``, a folder with objects50_train.zip,
+objects50_val.zip and objects50_id2label.json: a CLIP is trained on all classes of the first but some, and
+told to find those among each other in both.
 Everything is done by marmor's own commands, which stand in commands.json. Writes table.txt, table.csv and
 results.json.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 import torch
 import tyro
+from torch import Tensor
 
 from kept import Kept
 from marmor.base.files import read_settings, write_json
@@ -38,8 +40,8 @@ class Settings:
     """What to measure.
 
     Args:
-        clip: a run of `marmor train tiny-clip`, or another CLIP that `marmor zero-shot` takes.
-        each: pictures of each combination to render.
+        clip: the one that ships, a run of `marmor train tiny-clip`, or another that `marmor zero-shot` takes.
+        each: pictures of each combination to render, and a fifth as many of each known object.
         objects: a folder with objects50_train.zip, objects50_val.zip and objects50_id2label.json.
         held_out: classes that are kept out, a number or names with commas between them; which ones follows
             from the seed where it is a number.
@@ -49,7 +51,7 @@ class Settings:
         out: folder for everything; what is finished in it is kept.
     """
 
-    clip: Path
+    clip: Path = Path("pretrained:tiny-clip")
     each: int = 50
     objects: Path | None = None
     held_out: str = "10"
@@ -63,7 +65,8 @@ def main(settings: Settings) -> None:
     kept = Kept(settings.out, asdict(settings))
     found = {
         "scenes of one object, its combination never seen": scenes(kept, settings),
-        "scenes of two objects, one of them such": pairs(kept, settings),
+        "scenes of one object that was": known(kept, settings),
+        "scenes of two objects, one of them never seen": pairs(kept, settings),
     }
     if settings.objects is not None:
         for seed in settings.seeds:
@@ -102,26 +105,36 @@ def scenes(kept: Kept, settings: Settings) -> dict[str, Any]:
     return _told(told, len(OBJECTS))
 
 
+def known(kept: Kept, settings: Settings) -> dict[str, Any]:
+    """The same for the objects of i-CLEVR that training does see, alone."""
+    shown = [k for k, name in enumerate(OBJECTS) if name not in UNSEEN]
+    truth = torch.tensor(shown).repeat_interleave(max(1, settings.each // 5))
+    return rendered(kept, settings, "scenes-known", truth, [(k,) for k in range(len(OBJECTS))])
+
+
 def pairs(kept: Kept, settings: Settings) -> dict[str, Any]:
     """The same for pictures of such an object and a known one, by the names of all pairs of objects."""
     every = list(combinations(range(len(OBJECTS)), 2))
-    names = tuple(f"{OBJECTS[a]} next to a {OBJECTS[b]}" for a, b in every)
-    made, labels, out = (
-        settings.out / name for name in ("pairs.npz", "pairs.json", "scenes-of-two")
-    )
+    unseen = {OBJECTS.index(name) for name in UNSEEN}
+    mixed = torch.tensor([k for k, pair in enumerate(every) if len(unseen & {*pair}) == 1])
+    count = settings.each * len(UNSEEN)
+    chosen = torch.randint(len(mixed), (count,), generator=torch_stream(RENDERED_SEED, "pairs"))
+    return rendered(kept, settings, "scenes-of-two", mixed[chosen], every)
+
+
+def rendered(
+    kept: Kept, settings: Settings, name: str, truth: Tensor, every: Sequence[Sequence[int]]
+) -> dict[str, Any]:
+    """Pictures of the sets ``truth``, places in ``every``, told apart by the names of all of these."""
+    names = tuple(" next to a ".join(OBJECTS[k] for k in each) for each in every)
+    made, labels, out = (settings.out / f"{name}{ending}" for ending in (".npz", ".json", ""))
     if not made.is_file():
-        unseen = {OBJECTS.index(name) for name in UNSEEN}
-        mixed = torch.tensor([k for k, pair in enumerate(every) if len(unseen & {*pair}) == 1])
-        count = settings.each * len(UNSEEN)
-        stream = torch_stream(RENDERED_SEED, "pairs")
-        truth = mixed[torch.randint(len(mixed), (count,), generator=stream)]
         images = make_scenes([every[k] for k in truth.tolist()], RENDERED_SEED)
         write(ImageSet(images, {CLASS: truth}, {CLASS: names}), made)
         write_json(labels, list(names))
     asked = ("--images", made, "--labels", labels, "--templates", "plain")
-    kept.run(out.name, ("zero-shot", "--model", settings.clip, *asked, "--out", out))
-    told = read_settings(out / "summary.json")
-    return _told(told, len(names))
+    kept.run(name, ("zero-shot", "--model", settings.clip, *asked, "--out", out))
+    return _told(read_settings(out / "summary.json"), len(names))
 
 
 def objects(kept: Kept, settings: Settings, seed: int) -> dict[str, Any]:

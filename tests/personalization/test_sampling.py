@@ -7,11 +7,11 @@ import torch
 from marmor.personalization import (
     Background,
     Script,
-    code,
     columns,
     decode,
     denoise,
     encode,
+    latents_of,
     shares,
 )
 from marmor.recipes.prompting import SOLVERS
@@ -105,7 +105,7 @@ def test_apart_from_each_other_regions_see_colours(pipeline, solver, monkeypatch
     monkeypatch.setattr(pipeline.unet, "forward", watch)
     with torch.inference_mode():
         colours = torch.tensor([[1.0, -1, -1], [-1, -1, 1.0]])[:, :, None, None]
-        plain = code(pipeline, colours.expand(-1, -1, 16, 16))
+        plain = latents_of(pipeline, colours.expand(-1, -1, 16, 16))
     background = Background(plain, 0.5, torch.Generator().manual_seed(1))
     told = drawn(pipeline, said, solver, background)
     assert told.isfinite().all()

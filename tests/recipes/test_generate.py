@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from marmor.cli import main
 from marmor.data import read_picture
-from marmor.personalization import code
+from marmor.personalization import latents_of
 from marmor.recipes import generating
 from marmor.recipes.learned import told, write_words
 from marmor.recipes.personalized import load_personalized
@@ -193,14 +193,18 @@ def test_around_regions_stands_what_most_pictures_show(
     said = ("--prompt", BOTH, "--regional")
     plain = generate(*said, out="plain")
     out = generate(*said, "--around", str(places[0]), "--around", str(places[1]), out="around")
-    wanted = code(pipeline, torch.full((1, 3, 16, 16), 90 / 127.5 - 1))
+    wanted = latents_of(pipeline, torch.full((1, 3, 16, 16), 90 / 127.5 - 1))
+    assert len(seen) == 4
     for latents in seen[2:]:
         torch.testing.assert_close(latents, wanted.expand(2, -1, -1, -1), atol=1e-5, rtol=0)
     assert not torch.allclose(seen[0], seen[1])  # plain colours are drawn for each picture
     folder = "a-new1-next-to-a-new2"
     assert not set(pictures(plain / folder).values()) & set(pictures(out / folder).values())
-    (places[0] / "4.png").unlink()
-    (places[0] / "2.png").unlink()
+    for number in (2, 4):
+        Image.fromarray((table // 2).numpy()).save(places[0] / f"{number}.png")
+    with pytest.raises(SystemExit):
+        generate(*said, "--around", str(places[1]), out="few")
+    assert "--around names 2 pictures" in capsys.readouterr().err
     for other in (("--around", str(places[0])), ()):
         with pytest.raises(SystemExit):
             generate(*said, *other, out="around")

@@ -244,7 +244,7 @@ WRONG = [
     ({"batch": 0}, "--batch must be at least 1"),
     ({"vectors": 30}, "choose fewer --vectors"),
     ({"steps": None, "minutes": -1.0}, "--minutes must be a number above 0"),
-    ({"pipeline": Path("nowhere")}, "nowhere is no pipeline: it has no model_index.json; name a"),
+    ({"pipeline": Path("nowhere")}, "nowhere does not exist; name a StableDiffusionPipeline"),
 ]
 
 
@@ -315,7 +315,7 @@ BROKEN = [
     (lambda folder: (folder / "unet" / "config.json").unlink(), "has no unet/config.json"),
     (
         lambda folder: unlinked(folder / "text_encoder"),
-        "no weights in text_encoder, a .safetensors",
+        "no weights in text_encoder/, .safetensors or",
     ),
     (
         lambda folder: (folder / "unet" / "config.json").write_text("{"),

@@ -279,7 +279,10 @@ def test_file_names_of_one_class_say_it_where_they_are_asked(
     found = truth_of(images, names, "from-names")
     assert found is not None
     assert found.tolist() == [3] * 4
-    with pytest.raises(UserError, match="the file names name the class 'IMG', which"):
+    with pytest.raises(
+        UserError,
+        match=r"unknown class in the file names 'IMG'.*; add it to these names, or correct it\.",
+    ):
         truth_of(replace(images, names=("IMG_1.png",) * 4), names, "from-names")
 
 
@@ -323,7 +326,7 @@ def _fails(capsys: pytest.CaptureFixture[str], *words: object) -> str:
         ({"0": "a", "1": 3}, "should map numbers to names"),
         (
             {str(k): f"thing {k}" for k in range(4)},
-            "the images name the class '4', which --labels does not",
+            "unknown class in the images '4': known are thing 0,",
         ),
         ("nothing", "should map numbers to names"),
     ],

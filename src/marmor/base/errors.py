@@ -26,12 +26,12 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for a name that is not in a list, with the nearest name that is."""
+def unknown_name(kind: str, name: str, known: Iterable[str], advice: str = "") -> UserError:
+    """The error for a name that is not in a list, with the nearest name that is, and what else to do."""
     choices = sorted(known)
     near = difflib.get_close_matches(name, choices, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return UserError(f"unknown {kind} {name!r}: {hint}known are {listed(choices)}.")
+    return UserError(f"unknown {kind} {name!r}: {hint}known are {listed(choices)}{advice}.")
 
 
 def listed(names: Sequence[str]) -> str:

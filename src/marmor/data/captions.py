@@ -46,8 +46,8 @@ class Captioned:
         return len(self.images)
 
 
-class Telling(NamedTuple):
-    """What sentences say of rendered scenes.
+class SceneWishes(NamedTuple):
+    """What rendered scenes show and what is said of them.
 
     Args:
         partly: of the objects in sentences, how many are called by their shape or their colour alone.
@@ -60,7 +60,7 @@ class Telling(NamedTuple):
     contrasted: bool = False
 
 
-PLAINLY = Telling()
+USUAL_SCENES = SceneWishes()
 
 
 def alike(truths: Tensor, meanings: Tensor) -> Tensor:
@@ -96,14 +96,14 @@ def captioned_scenes(
     seed: int,
     side: int,
     watch: Callable[[float], None] = lambda share: None,
-    told: Telling = PLAINLY,
+    wishes: SceneWishes = USUAL_SCENES,
 ) -> Captioned:
     """Scenes rendered on the spot; UserError for fewer than one, and where they would be too small.
 
     A sentence is true of every picture whose objects can be called so, all of them.
     """
-    lists, captions = draw_captioned(count, seed, told.partly, told.nameless)
-    false = draw_contraries(captions, seed) if told.contrasted else {}
+    lists, captions = draw_captioned(count, seed, wishes.partly, wishes.nameless)
+    false = draw_contraries(captions, seed) if wishes.contrasted else {}
     scenes = list(lists.pictures.values())
     names = [[lists.objects[k] for k in scene] for scene in scenes]
     pictures = make_scenes(scenes, seed, side, watch=watch)
@@ -117,7 +117,7 @@ def captioned_scenes(
         },
         list(map(all_calls, names)),
         [[each.sentence for each in own] for own in false.values()],
-        list(map(unasked_calls, names)) if told.contrasted else (),
+        list(map(unasked_calls, names)) if wishes.contrasted else (),
     )
 
 

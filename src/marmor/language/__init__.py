@@ -2,7 +2,14 @@
 
 from marmor.language.clip import Clip, Facts, Sight, logits
 from marmor.language.contrast import contrastive_loss
-from marmor.language.hub_clip import INSTALL, Activation, is_hub_clip, load_hub_clip, quiet
+from marmor.language.hub_clip import (
+    INSTALL,
+    Activation,
+    has_weights,
+    is_hub_clip,
+    load_hub_clip,
+    quiet,
+)
 from marmor.language.open_clip_files import OpenClip, is_openai, open_clip_model, openai_clip
 from marmor.language.prompts import embed_prompts, ensemble, sentences_for, spoken
 from marmor.language.small_clip import (
@@ -29,6 +36,7 @@ __all__ = [
     "embed_prompts",
     "ensemble",
     "fill",
+    "has_weights",
     "is_hub_clip",
     "is_openai",
     "load_hub_clip",

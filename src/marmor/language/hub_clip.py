@@ -114,9 +114,14 @@ def require_tokenizer(folder: Path) -> None:
         )
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether there is a file of weights in a folder."""
+    return any(file.suffix in WEIGHTS for file in folder.iterdir())
+
+
 def _require_weights(folder: Path) -> None:
     """UserError where a folder has no file of weights."""
-    if not any(file.suffix in WEIGHTS for file in folder.iterdir()):
+    if not has_weights(folder):
         raise UserError(
             f"{folder} has no weights: expected model.safetensors; copy it from where the model comes from."
         )

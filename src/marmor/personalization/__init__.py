@@ -34,10 +34,10 @@ from marmor.personalization.rows import NewRows
 from marmor.personalization.sampling import (
     Background,
     Script,
-    code,
     decode,
     denoise,
     encode,
+    latents_of,
 )
 from marmor.personalization.views import SMALLEST_CROP, views
 
@@ -61,7 +61,6 @@ __all__ = [
     "add_low_rank",
     "add_placeholder",
     "caption_features",
-    "code",
     "columns",
     "constrain",
     "decode",
@@ -70,6 +69,7 @@ __all__ = [
     "expand",
     "first_vectors",
     "is_projection",
+    "latents_of",
     "merge",
     "projection_names",
     "put_in",

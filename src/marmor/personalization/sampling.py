@@ -85,7 +85,7 @@ def decode(pipeline: Any, latents: Tensor) -> Tensor:
     return pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor, return_dict=False)[0]
 
 
-def code(pipeline: Any, pictures: Tensor) -> Tensor:
+def latents_of(pipeline: Any, pictures: Tensor) -> Tensor:
     """Pictures (N, 3, H, W) in [-1, 1] → the means of their latents, (N, C, h, w)."""
     return pipeline.vae.encode(pictures).latent_dist.mean * pipeline.vae.config.scaling_factor
 

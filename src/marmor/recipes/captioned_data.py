@@ -11,10 +11,10 @@ from marmor.base.errors import UserError, unknown_name
 from marmor.base.progress import progress_bar
 from marmor.base.seeds import derive, torch_stream
 from marmor.data import (
-    PLAINLY,
+    USUAL_SCENES,
     Captioned,
     ImageSet,
-    Telling,
+    SceneWishes,
     captioned,
     captioned_scenes,
     has_captions,
@@ -77,16 +77,16 @@ class Pictures(NamedTuple):
     held_out: HeldOut | None
 
 
-def load_pictures(wishes: CaptionWishes, seed: int, told: Telling = PLAINLY) -> Pictures:
+def load_pictures(wishes: CaptionWishes, seed: int, scenes: SceneWishes = USUAL_SCENES) -> Pictures:
     """Reads or renders; which classes are held out follows from the seed where only their number is given.
 
-    ``told``: what sentences say of scenes that are rendered here. Raises UserError for images without
+    ``scenes``: of those that are rendered here. Raises UserError for images without
     classes or captions, classes that are not there, sides that cannot be cut into patches, and whatever the
     readers refuse.
     """
     if wishes.data == SCENES:
         _without_classes(wishes, "scenes have captions")
-        pictures = _rendered(wishes, seed, told)
+        pictures = _rendered(wishes, seed, scenes)
     elif has_captions(Path(wishes.data)):
         _without_classes(wishes, f"{wishes.data} has captions")
         pictures = Pictures(read_captioned(Path(wishes.data), wishes.size), None)
@@ -129,10 +129,10 @@ def facts_of_captioned(data: Captioned) -> dict[str, Any]:
     return {**facts, "fingerprint": f"{facts['fingerprint']}-{derive(0, repr(said)):016x}"}
 
 
-def _rendered(wishes: CaptionWishes, seed: int, told: Telling) -> Pictures:
+def _rendered(wishes: CaptionWishes, seed: int, scenes: SceneWishes) -> Pictures:
     side = SIDE if wishes.size is None else wishes.size
     with progress_bar("rendering") as bar:
-        seen = captioned_scenes(wishes.count, seed, side, bar, told)
+        seen = captioned_scenes(wishes.count, seed, side, bar, scenes)
     places = torch.tensor([OBJECTS.index(name) for name in UNSEEN]).repeat_interleave(EACH)
     alone = [[EVERY_OBJECT.index(OBJECTS[place])] for place in places.tolist()]
     images = ImageSet(make_scenes(alone, derive(seed, "held out"), side))

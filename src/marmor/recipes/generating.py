@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from marmor.base.pixels import to_bytes, to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import torch_stream
 from marmor.base.tensors import read_guarded
-from marmor.data import Fit, ImageSet, read, read_picture
+from marmor.data import Fit, ImageSet, join, read, read_picture
 from marmor.figures import grid, overlays, save_png, stack
 from marmor.networks.checkpoints import fingerprint
 from marmor.personalization import (
@@ -29,10 +29,10 @@ from marmor.personalization import (
     Background,
     Script,
     Watch,
-    code,
     decode,
     denoise,
     encode,
+    latents_of,
     shares,
     tokens_of,
     watched,
@@ -52,6 +52,7 @@ SHOWN = 8
 """Pictures of each prompt in the overview."""
 LARGEST = 256
 """Their largest side."""
+FEWEST_AROUND = 3
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,6 @@ class Spoken:
     """Whose attention is kept: those that the prompts say."""
     tokens: Tensor
     """float32 (P, L, W)."""
-    around: Tensor | None
-    """Latents (1, C, h, w) of what regions see around them in the first steps; None for plain colours."""
 
 
 def generate(run: Path, settings: GenerateSettings) -> list[Path]:
@@ -85,19 +84,20 @@ def generate(run: Path, settings: GenerateSettings) -> list[Path]:
     pictures were drawn otherwise, before anything is written.
     """
     check(settings)
+    tasks = tasks_of(settings)
     pipeline = load_personalized(run).to(processes().device)
-    around = _around(settings, image_side(pipeline))
-    shown = None if around is None else ImageSet(around[None]).fingerprint()
-    tasks = tasks_of(settings, shown)
+    around = _around(settings.around, image_side(pipeline))
+    if around is not None:
+        tasks = [replace(task, around=around.fingerprint()) for task in tasks]
     scheduler = _scheduler(pipeline, settings.solver)
-    spoken = {task.folder: _spoken(pipeline, task, settings, around) for task in tasks}
+    spoken = {task.folder: _spoken(pipeline, task, settings) for task in tasks}
     _check_attention(settings, spoken)
     _record(run, pipeline, scheduler, settings, tasks)
     jobs = [_job(settings, task, k, spoken) for task in tasks for k in range(settings.count)]
     missing = [job for job in jobs if not _is_done(job, spoken[job.task.folder].words)]
     if len(missing) < len(jobs):
         console.print(f"{len(jobs) - len(missing)} of {len(jobs)} pictures are there already")
-    _draw(pipeline, scheduler, settings, missing, spoken)
+    _draw(pipeline, scheduler, settings, missing, spoken, around)
     save_png(_overview(tasks, jobs), settings.out / "overview.png")
     console.print(f"{len(jobs)} pictures → {settings.out}; see {settings.out / 'overview.png'}")
     return [job.image for job in jobs]
@@ -115,7 +115,7 @@ def _scheduler(pipeline: Any, solver: str | None) -> Any:
 
 
 @torch.inference_mode()
-def _spoken(pipeline: Any, task: Task, settings: GenerateSettings, around: Tensor | None) -> Spoken:
+def _spoken(pipeline: Any, task: Task, settings: GenerateSettings) -> Spoken:
     side = image_side(pipeline) // pipeline.vae_scale_factor
     placed = shares([region.box for region in task.regions], side, side)
     prompts = [task.prompt, *(region.prompt for region in task.regions)]
@@ -128,16 +128,23 @@ def _spoken(pipeline: Any, task: Task, settings: GenerateSettings, around: Tenso
     tokens = tokens_of(pipeline, said, settings.attention)
     kept = tokens.flatten(0, 1).any(0)
     words = tuple(w for w, some in zip(settings.attention, kept.tolist(), strict=True) if some)
-    place = None if around is None else code(pipeline, to_unit(around[None]).to(pipeline.device))
-    return Spoken(script, words, tokens[:, :, kept].to(pipeline.device), place)
+    return Spoken(script, words, tokens[:, :, kept].to(pipeline.device))
 
 
-def _around(settings: GenerateSettings, side: int) -> Tensor | None:
-    """What is the same in most pictures of the folders, uint8 (3, side, side): the median of each pixel."""
-    if not settings.around:
+def _around(folders: Sequence[Path], side: int) -> ImageSet | None:
+    """One picture of what most of the folders' pictures show, the median of each pixel; None without folders.
+
+    Raises UserError for folders that cannot be read, and for so few pictures that one of them is the middle.
+    """
+    if not folders:
         return None
-    sets = [read(str(folder), "train", side).unlabelled().colour() for folder in settings.around]
-    return torch.cat([one.images for one in sets]).median(0).values
+    images = join([read(str(folder), "train", side).unlabelled().colour() for folder in folders])
+    if len(images) < FEWEST_AROUND:
+        raise UserError(
+            f"--around names {len(images)} pictures, so that what most of them show cannot be told; give "
+            f"{FEWEST_AROUND} or more, with their things in different places."
+        )
+    return ImageSet(images.images.median(0).values[None])
 
 
 def _check_words(pipeline: Any, prompt: str) -> None:
@@ -236,9 +243,11 @@ def _draw(
     settings: GenerateSettings,
     jobs: Sequence[Job],
     spoken: Mapping[str, Spoken],
+    around: ImageSet | None,
 ) -> None:
     """One picture at a time a thread, so that none depends on how many are drawn together."""
     threads = None if pipeline.device.type == "cpu" else 1
+    place = None if around is None else _place(pipeline, around)
     looking = watched(pipeline.unet) if settings.attention else nullcontext()
     with looking as watch, progress_bar("drawing") as bar:
 
@@ -246,7 +255,7 @@ def _draw(
         def draw(job: Job) -> None:
             said = spoken[job.task.folder]
             with _maps(watch, said) as maps:
-                image = _picture(pipeline, deepcopy(scheduler), settings, job, said)
+                image = _picture(pipeline, deepcopy(scheduler), settings, job, said.script, place)
             if not job.image.is_file():
                 save_png(picture(image), job.image)
             if job.maps is not None and maps is not None:
@@ -269,26 +278,37 @@ def _maps(watch: Watch | None, said: Spoken) -> Iterator[AttentionMaps | None]:
 
 
 def _picture(
-    pipeline: Any, scheduler: Any, settings: GenerateSettings, job: Job, said: Spoken
+    pipeline: Any,
+    scheduler: Any,
+    settings: GenerateSettings,
+    job: Job,
+    script: Script,
+    place: Tensor | None,
 ) -> Tensor:
     """uint8 (3, H, W); its randomness follows from the seed, its prompt and its number alone."""
     origin = (job.task.prompt, job.number)
     background = None
     if job.task.regions and job.task.apart > 0:
         stream = torch_stream(settings.seed, "background", *origin)
-        count = len(said.script.states)
-        seen = _plain(pipeline, count, stream) if said.around is None else said.around
+        count = len(script.states)
+        seen = _plain(pipeline, count, stream) if place is None else place
         background = Background(seen.expand(count, -1, -1, -1), job.task.apart, stream)
     stream = torch_stream(settings.seed, "generate", *origin)
-    *_, latents = denoise(pipeline, scheduler, said.script, settings.steps, stream, background)
+    *_, latents = denoise(pipeline, scheduler, script, settings.steps, stream, background)
     return to_bytes(decode(pipeline, latents))[0].cpu()
+
+
+@torch.inference_mode()
+def _place(pipeline: Any, around: ImageSet) -> Tensor:
+    """Latents (1, C, h, w) of a picture."""
+    return latents_of(pipeline, to_unit(around.images).to(pipeline.device))
 
 
 def _plain(pipeline: Any, count: int, stream: torch.Generator) -> Tensor:
     """Latents (count, C, h, w) of pictures of one colour each."""
     side = image_side(pipeline)
     colours = 2 * torch.rand((count, 3, 1, 1), generator=stream) - 1
-    return code(pipeline, colours.expand(-1, -1, side, side).to(pipeline.device))
+    return latents_of(pipeline, colours.expand(-1, -1, side, side).to(pipeline.device))
 
 
 def _keep(image: Tensor, maps: dict[str, Tensor], path: Path) -> None:

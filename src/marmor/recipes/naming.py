@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from marmor.base.errors import UserError, listed
+from marmor.base.errors import UserError, unknown_name
 from marmor.base.files import read_csv, read_json
 from marmor.data import CLASS, ImageSet, class_in_name
 from marmor.language import spoken
@@ -39,10 +39,8 @@ class Names:
         odd = next((w for w in words if w not in self.ids and _plain(w) not in names), None)
         if odd is None:
             raise UserError(f"{where} names some classes by number and some by word; use one way.")
-        raise UserError(
-            f"{where} name the class {odd!r}, which --labels does not: it has {listed(self.names)}; add it "
-            "there, or say with --truth what the pictures show."
-        )
+        advice = "; add it to these names, or correct it"
+        raise unknown_name(f"class in {where}", odd, self.names, advice)
 
 
 def read_names(path: Path) -> Names:

@@ -76,7 +76,7 @@ class Task:
     regions: tuple[Region, ...]
     apart: float
     """The share of the steps in which regions do not see each other."""
-    around: str | None
+    around: str | None = None
     """Hex digits of what they see instead; None for plain colours."""
 
     @property
@@ -114,8 +114,8 @@ def check(settings: GenerateSettings) -> None:
         raise UserError("--prompt is empty; say what to draw.")
 
 
-def tasks_of(settings: GenerateSettings, around: str | None = None) -> list[Task]:
-    """What is asked for, prompt by prompt; ``around``: hex digits of what regions see in the first steps."""
+def tasks_of(settings: GenerateSettings) -> list[Task]:
+    """What is asked for, prompt by prompt."""
     own = tuple(_region(text) for text in settings.region)
 
     def regions(prompt: str) -> tuple[Region, ...]:
@@ -123,10 +123,7 @@ def tasks_of(settings: GenerateSettings, around: str | None = None) -> list[Task
 
     if settings.input is None:
         names = _folders(settings.prompt)
-        return [
-            Task(names[p], p, lambda k: f"{k}.png", regions(p), settings.apart, around)
-            for p in names
-        ]
+        return [Task(names[p], p, lambda k: f"{k}.png", regions(p), settings.apart) for p in names]
     return [
         Task(
             entry.folder(j),
@@ -134,7 +131,6 @@ def tasks_of(settings: GenerateSettings, around: str | None = None) -> list[Task
             lambda k, e=entry, j=j: e.file(j, k),
             regions(prompt),
             settings.apart,
-            around,
         )
         for entry in read_entries(settings.input)
         for j, prompt in enumerate(entry.prompts)

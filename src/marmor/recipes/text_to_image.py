@@ -8,6 +8,7 @@ import torch
 
 from marmor.base.errors import UserError, reason
 from marmor.base.files import fingerprint_of, read_settings
+from marmor.language import has_weights
 from marmor.recipes.folders import hub_folder
 from marmor.training import Precision, resolve
 from marmor.training.processes import processes
@@ -22,10 +23,9 @@ CONFIGS = {
     "scheduler": "scheduler_config.json",
 }
 """What says how a part is built."""
-WEIGHTS = (".safetensors", ".bin")
 VOCABULARY = ("vocab.json", "merges.txt")
 """What a CLIP's tokenizer is made of, where it is not all in tokenizer.json."""
-READ = (".json", ".txt", ".model", *WEIGHTS)
+READ = (".json", ".txt", ".model", ".safetensors", ".bin")
 """Endings of the files that a part may be made of."""
 PLAIN_SIDE = 16
 """Of latents along a side, how many may be attended to by plain products: their memory grows by the fourth
@@ -67,8 +67,9 @@ def load_pipeline(folder: Path) -> Any:
 
 def no_pipeline(folder: Path) -> UserError:
     """The error for a folder that is neither a pipeline nor a run that holds one."""
+    lacks = f"is no pipeline: it has no {INDEX}" if folder.exists() else "does not exist"
     return UserError(
-        f"{folder} is no pipeline: it has no {INDEX}; name a {KIND} folder of diffusers, a run of "
+        f"{folder} {lacks}; name a {KIND} folder of diffusers, a run of "
         "`marmor train tiny-text-to-image` or of `marmor personalize`, or pretrained:tiny-text-to-image."
     )
 
@@ -143,6 +144,6 @@ def _lack(part: Path, index: Mapping[str, Any]) -> str | None:
         return None
     if not (part / CONFIGS[name]).is_file():
         return f"{name}/{CONFIGS[name]}"
-    if name != "scheduler" and not any(file.suffix in WEIGHTS for file in part.iterdir()):
-        return f"weights in {name}, a .safetensors file"
+    if name != "scheduler" and not has_weights(part):
+        return f"weights in {name}/, .safetensors or .bin"
     return None

@@ -15,7 +15,7 @@ from marmor.base.files import write_json
 from marmor.base.pixels import to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import derive, torch_stream
-from marmor.data import Captioned, Telling, alike, epoch_order
+from marmor.data import Captioned, SceneWishes, alike, epoch_order
 from marmor.data.augment import mirror_and_shift
 from marmor.data.writers import whole_folder
 from marmor.language import (
@@ -63,7 +63,7 @@ SIZES = ClipSizes()
 EMA = 0.995
 LARGEST_SCALE = math.log(100)
 READ_BATCH = 100
-TOLD = Telling(partly=0.3, nameless=0.4, contrasted=True)
+SCENES = SceneWishes(partly=0.3, nameless=0.4, contrasted=True)
 """Of scenes: shapes by themselves, and in colours without a name, say that a shape is one in every colour."""
 
 
@@ -206,8 +206,8 @@ def require_transformers() -> None:
 
 
 def pictures_of(settings: TinyClipSettings) -> Pictures:
-    """What is learned from, rendered scenes with contraries; UserError as ``load_pictures`` raises it."""
-    return load_pictures(settings, settings.seed, TOLD)
+    """What is learned from, rendered scenes as SCENES says; UserError as ``load_pictures`` raises it."""
+    return load_pictures(settings, settings.seed, SCENES)
 
 
 def _fit(

@@ -17,7 +17,7 @@ from marmor.base.files import write_json
 from marmor.base.pixels import to_bytes, to_unit
 from marmor.base.progress import console, progress_bar
 from marmor.base.seeds import derive, torch_stream
-from marmor.data import Captioned, Telling, epoch_order
+from marmor.data import Captioned, SceneWishes, epoch_order
 from marmor.data.scenes import UNSEEN
 from marmor.figures import grid, pairs, save_png
 from marmor.language import clip_tokenizer
@@ -228,7 +228,7 @@ def tokens_of(tokenizer: Any, sentences: tuple[str, ...]) -> tuple[Tensor, Tenso
 
 
 def _pictures(settings: TinyTextToImageSettings) -> Captioned:
-    return load_pictures(settings, settings.seed, Telling(partly=PARTLY)).seen
+    return load_pictures(settings, settings.seed, SceneWishes(partly=PARTLY)).seen
 
 
 def _words(settings: TinyTextToImageSettings, sizes: PipelineSizes, data: Captioned) -> Words:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import product
 
-from marmor.data.scenes.kept_out import PAINTED, SEEN, UNSEEN, likest
+from marmor.data.scenes.kept_out import SEEN, UNSEEN, likest
 from marmor.data.scenes.rendering import NAMELESS
 
 
 def ways(name: str) -> tuple[str, ...]:
     """An object by its whole name, by its shape and by its colour; without a name, by its shape."""
     colour, shape = name.split()
-    if name in PAINTED:
+    if colour in NAMELESS:
         return (shape,)
     return name, shape, f"{colour} object"
 

@@ -91,10 +91,11 @@ def contrary(truth: Caption, stream: torch.Generator) -> Caption:
 
 
 def _called(name: str, stream: torch.Generator, partly: float) -> str:
-    if name in PAINTED:
-        return ways(name)[0]
+    whole, *parts = ways(name)
+    if not parts:
+        return whole
     share = float(torch.rand((), generator=stream)) if partly else 1.0
-    whole, shape, colour = ways(name)
+    shape, colour = parts
     if share < partly / 2:
         return shape
     return colour if share < partly else whole
@@ -106,8 +107,8 @@ def draw_captioned(
     """Scenes of one to three objects of SEEN, each number as likely, and CAPTIONS sentences each.
 
     ``nameless``: of the objects, how many are of PAINTED instead and called by their shape. Scene k
-    is drawn from (seed, k): it does not depend on how many there are. The objects listed are those that can
-    be drawn. Raises UserError for a count below 1.
+    is drawn from (seed, k): it does not depend on how many there are. The objects listed are all that
+    can be drawn, DRAWABLE where some have no name. Raises UserError for a count below 1.
     """
     if count < 1:
         raise UserError(f"{count} scenes cannot be made; ask for 1 or more.")
@@ -126,7 +127,7 @@ def draw_captioned(
 
 
 def _repainted(name: str, stream: torch.Generator, nameless: float) -> str:
-    """An object, or as often as not, as ``nameless`` says, one of PAINTED."""
+    """An object, or with probability ``nameless`` one of PAINTED."""
     if float(torch.rand((), generator=stream)) >= nameless:
         return name
     return PAINTED[int(torch.randint(len(PAINTED), (1,), generator=stream))]
