@@ -1,7 +1,8 @@
 """Concepts learned and drawn in the small world, judged by those who know it: one resumable command.
 
-    python benchmarks/small_world.py
-    python benchmarks/small_world.py --pairs 'red cone, blue ring' --judge runs/all --out runs/new-shapes
+    python benchmarks/small_world.py --clip runs/tiny-clip
+    python benchmarks/small_world.py --clip runs/tiny-clip --pairs 'red cone, blue ring' --judge runs/all \\
+        --out runs/new-shapes
 
 What ships draws and judges where nothing else is named; cones and rings need a judge of all 40 objects
 (docs/language.md). A concept is a kind of object that the pipeline was never trained on, known by five
@@ -122,7 +123,7 @@ class Settings:
         out: folder for everything; what is finished in it is kept.
     """
 
-    clip: Path = Path("pretrained:tiny-clip")
+    clip: Path
     pipeline: Path = Path("pretrained:tiny-text-to-image")
     judge: str = "pretrained:scene-judge"
     pairs: tuple[str, ...] = ("purple sphere, cyan cube",)

@@ -1,6 +1,6 @@
 """What words alone find that training never saw: a table against chance, by one resumable command.
 
-    python benchmarks/zero_shot.py --objects objects50
+    python benchmarks/zero_shot.py --clip runs/tiny-clip --objects objects50
 
 Of scenes: the colours and shapes that the small CLIP knows apart and never together, among the 24 objects of
 i-CLEVR, on pictures rendered anew, and beside them the objects that it does know; and pictures of two
@@ -40,7 +40,7 @@ class Settings:
     """What to measure.
 
     Args:
-        clip: the one that ships, a run of `marmor train tiny-clip`, or another that `marmor zero-shot` takes.
+        clip: a run of `marmor train tiny-clip`, or another that `marmor zero-shot` takes.
         each: pictures of each combination to render, and a fifth as many of each known object.
         objects: a folder with objects50_train.zip, objects50_val.zip and objects50_id2label.json.
         held_out: classes that are kept out, a number or names with commas between them; which ones follows
@@ -51,7 +51,7 @@ class Settings:
         out: folder for everything; what is finished in it is kept.
     """
 
-    clip: Path = Path("pretrained:tiny-clip")
+    clip: Path
     each: int = 50
     objects: Path | None = None
     held_out: str = "10"

@@ -326,8 +326,8 @@ def test_more_colours_are_painted_on_the_same_solids() -> None:
     assert [name.split() for name in more] == [[c, s] for s in SHAPES[:3] for c in MORE_COLOURS]
     nameless = DRAWABLE[len(EVERY_OBJECT) :]
     assert [name.split() for name in nameless] == [[c, s] for s in SHAPES[:3] for c in NAMELESS]
-    assert len(set(PAINTS.values())) == len(PAINTS) == 16 + 64
-    for name in (*more, *nameless[::13]):
+    assert len(set(PAINTS.values())) == len(PAINTS) == 16 + 512
+    for name in (*more, *nameless[::97]):
         colour, shape = name.split()
         picture, gray = (
             make_scenes([[DRAWABLE.index(each)]], seed=3)[0].float()

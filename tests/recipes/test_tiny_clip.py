@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,14 @@ from marmor.base.errors import UserError
 from marmor.cli import main
 from marmor.data import alike, epoch_order
 from marmor.data.scenes import UNSEEN, write_captioned
-from marmor.language import ClipSizes, clip_tokenizer, contrastive_loss, load_hub_clip
+from marmor.language import (
+    ClipSizes,
+    busiest,
+    clip_tokenizer,
+    contrastive_loss,
+    features_of_patches,
+    load_hub_clip,
+)
 from marmor.recipes import captioned_data, folders, tiny_clip
 from marmor.recipes.captioned_data import CaptionWishes, load_pictures
 from marmor.recipes.exporting import export
@@ -180,6 +188,7 @@ def test_rendered_scenes_have_contraries_that_pictures_must_not_take(settings: S
             for a, b in pairs
         }
         assert tuple(map(tuple, batch["tokens"][row].tolist())) in both
+    assert "kept" not in batch
     # Each of several processes gets some of the rows.
     scalars = method.loss(method.module, {name: values[:8] for name, values in batch.items()})
     clip = method.module
@@ -198,6 +207,30 @@ def test_rendered_scenes_have_contraries_that_pictures_must_not_take(settings: S
     assert true[:, 8:].sum() < 8
     assert spared.any()
     torch.testing.assert_close(scalars["loss"], expected)
+
+
+def test_most_steps_on_scenes_read_the_busiest_patches_alone(settings: Settings) -> None:
+    data = tiny_clip.pictures_of(settings(data=captioned_data.SCENES, count=24, size=32)).seen
+    tokenizer = clip_tokenizer(data.sentences, TINY.context)
+    method = Contrast(data, tokenizer, TINY, batch=24, seed=0)
+    drawn = [method.draw(step) for step in range(8)]
+    assert ["kept" in batch for batch in drawn] == 2 * [False, True, True, True]
+    batch = drawn[1]
+    count = round(0.3 * 64)
+    assert torch.equal(batch["kept"], busiest(batch["image"], 4, count))
+    module = method.module.eval()
+    with torch.inference_mode():
+        some = method.loss(module, batch)["loss"]
+        whole = method.loss(module, {n: v for n, v in batch.items() if n != "kept"})["loss"]
+        images = features_of_patches(module, batch["image"], batch["kept"])
+        method.module.get_image_features = lambda pixel_values: SimpleNamespace(
+            pooler_output=images
+        )
+        told = method.loss(module, {n: v for n, v in batch.items() if n != "kept"})["loss"]
+    assert some != whole
+    torch.testing.assert_close(some, told)
+    photos = Contrast(load_pictures(settings(), 0).seen, tokenizer, TINY, batch=8, seed=0)
+    assert "kept" not in photos.draw(1)
 
 
 def test_the_loss_falls_and_the_scale_stays_in_bounds(settings: Settings) -> None:

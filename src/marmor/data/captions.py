@@ -52,11 +52,14 @@ class SceneWishes(NamedTuple):
     Args:
         partly: of the objects in sentences, how many are called by their shape or their colour alone.
         nameless: of the objects, how many are in colours without a name and called by their shape.
-        contrasted: whether pictures are to refuse sentences: with contraries, and what is unasked.
+        alone: of the scenes, how many show one object; the others one to three.
+        contrasted: whether pictures are to refuse sentences: with contraries, and nothing that would teach
+            which shapes a colour has.
     """
 
     partly: float = 0.0
     nameless: float = 0.0
+    alone: float = 0.0
     contrasted: bool = False
 
 
@@ -102,7 +105,9 @@ def captioned_scenes(
 
     A sentence is true of every picture whose objects can be called so, all of them.
     """
-    lists, captions = draw_captioned(count, seed, wishes.partly, wishes.nameless)
+    lists, captions = draw_captioned(
+        count, seed, wishes.partly, wishes.nameless, wishes.alone, wishes.contrasted
+    )
     false = draw_contraries(captions, seed) if wishes.contrasted else {}
     scenes = list(lists.pictures.values())
     names = [[lists.objects[k] for k in scene] for scene in scenes]

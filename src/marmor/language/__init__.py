@@ -1,5 +1,6 @@
 """Models of pictures and sentences: CLIP and its kin, templates, ensembles of prompts."""
 
+from marmor.language.busy_patches import busiest, features_of_patches
 from marmor.language.clip import Clip, Facts, Sight, logits
 from marmor.language.contrast import contrastive_loss
 from marmor.language.hub_clip import (
@@ -31,10 +32,12 @@ __all__ = [
     "Facts",
     "OpenClip",
     "Sight",
+    "busiest",
     "clip_tokenizer",
     "contrastive_loss",
     "embed_prompts",
     "ensemble",
+    "features_of_patches",
     "fill",
     "has_weights",
     "is_hub_clip",

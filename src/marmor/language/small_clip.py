@@ -8,6 +8,7 @@ import torch
 
 from marmor.language.clip import Sight
 from marmor.language.open_clip_files import MEAN, STD
+from marmor.language.starts import begin_nearby
 from marmor.language.vocabulary import save_tokenizer
 
 HEAD = 32
@@ -50,7 +51,9 @@ def small_clip(tokenizer: Any, side: int, sizes: ClipSizes) -> Any:
         vision_config={**_layers(*sizes.vision), **vision, "projection_dim": sizes.space},
         projection_dim=sizes.space,
     )
-    return CLIPModel(config)
+    model = CLIPModel(config)
+    begin_nearby(model.vision_model)
+    return model
 
 
 def small_sight(side: int) -> Sight:

@@ -21,10 +21,12 @@ from marmor.data.writers import whole_folder
 from marmor.language import (
     INSTALL,
     ClipSizes,
+    busiest,
     clip_tokenizer,
     contrastive_loss,
     embed_prompts,
     ensemble,
+    features_of_patches,
     load_hub_clip,
     logits,
     quiet,
@@ -63,8 +65,11 @@ SIZES = ClipSizes()
 EMA = 0.995
 LARGEST_SCALE = math.log(100)
 READ_BATCH = 100
-SCENES = SceneWishes(partly=0.3, nameless=0.4, contrasted=True)
+SCENES = SceneWishes(partly=0.3, nameless=0.5, alone=0.5, contrasted=True)
 """Of scenes: shapes by themselves, and in colours without a name, say that a shape is one in every colour."""
+
+BUSY, WHOLE = 0.3, 4
+"""Of scenes, which share of the patches is read, those that vary most, but for every fourth step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +109,7 @@ class Contrast:
         torch.manual_seed(derive(seed, "weights"))
         self.data, self.seed = data, seed
         self.batch_size, self.dataset_size = batch, len(data)
-        self.side = data.images.size[0]
+        self.side, self.patch = data.images.size[0], sizes.patch
         self.module: Any = small_clip(tokenizer, self.side, sizes)
         self.sight = small_sight(self.side)
         self.tokens = tokenizer(
@@ -136,11 +141,17 @@ class Contrast:
         }
         if self.data.unasked is not None:
             drawn["unasked"] = self.data.unasked[chosen]
+            if step % WHOLE:
+                count = round(BUSY * (self.side // self.patch) ** 2)
+                drawn["kept"] = busiest(images, self.patch, count)
         return drawn
 
     def loss(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
         clip: Any = module
-        images = clip.get_image_features(pixel_values=batch["image"]).pooler_output.float()
+        if "kept" in batch:
+            images = features_of_patches(clip, batch["image"], batch["kept"]).float()
+        else:
+            images = clip.get_image_features(pixel_values=batch["image"]).pooler_output.float()
         # First the sentences of the pictures, then their contraries.
         tokens, meanings = (
             batch[name].transpose(0, 1).flatten(0, 1) for name in ("tokens", "meanings")

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import product
 
-from marmor.data.scenes.kept_out import SEEN, UNSEEN, likest
+from marmor.data.scenes.kept_out import INCOMPLETE, SEEN, likest
+from marmor.data.scenes.making import CLEVR_SHAPES
 from marmor.data.scenes.rendering import NAMELESS
 
 
@@ -24,22 +25,23 @@ def all_calls(names: Sequence[str]) -> list[tuple[str, ...]]:
 
 @cache
 def others(call: str) -> tuple[tuple[str, ...], ...]:
-    """What else a thing could be called: in another shape, in another colour, as far as there are any."""
+    """What else a thing could be called, in another shape or another colour; no shape in INCOMPLETE ones."""
     first, *rest = call.split()
     if not rest:
         return (tuple(sorted({name.split()[1] for name in SEEN} - {call})),)
     if rest == ["object"]:
         return (tuple(sorted({f"{name.split()[0]} object" for name in SEEN} - {call})),)
-    same_colour = tuple(name for name in SEEN if name.split()[0] == first and name != call)
-    same_shape = tuple(name for name in SEEN if name.split()[1:] == rest and name != call)
-    return same_colour, same_shape
+    told = [name for name in SEEN if name.split()[0] not in INCOMPLETE and name != call]
+    same_colour = tuple(name for name in told if name.split()[0] == first)
+    same_shape = tuple(name for name in told if name.split()[1:] == rest)
+    return tuple(each for each in (same_colour, same_shape) if each)
 
 
 def unasked_calls(names: Sequence[str]) -> list[tuple[str, ...]]:
     """What is false of these objects and not to be refused, each as ``Caption.calls`` has it.
 
-    What would be true were one of them what is kept out, in its own colour: to learn that a cyan cylinder
-    is no cube is to learn that nothing cyan is one. And the colours that one without a name is near to.
+    Other shapes of an object in an INCOMPLETE colour: to learn that a cyan cylinder is no cube is to learn
+    that nothing cyan is one. And the colours that one without a name is near to.
     """
     instead = [
         [*names[:place], other, *names[place + 1 :]]
@@ -54,6 +56,8 @@ def unasked_calls(names: Sequence[str]) -> list[tuple[str, ...]]:
 def _taken_for(name: str) -> tuple[str, ...]:
     """Names that an object does not have and might have, were its colour or its shape read otherwise."""
     colour, shape = name.split()
-    near = likest(colour) if colour in NAMELESS else ()
-    kept_out = (other for other in UNSEEN if other.split()[0] in {colour, *near[:1]})
-    return tuple(dict.fromkeys([*kept_out, *(f"{each} {shape}" for each in near)]))
+    if colour in NAMELESS:
+        return tuple(f"{each} {shape}" for each in likest(colour))
+    if colour in INCOMPLETE:
+        return tuple(f"{colour} {other}" for other in CLEVR_SHAPES if other != shape)
+    return ()

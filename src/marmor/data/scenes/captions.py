@@ -9,7 +9,7 @@ import torch
 from marmor.base.errors import UserError
 from marmor.base.seeds import derive, torch_stream
 from marmor.data.scenes.calls import others, ways
-from marmor.data.scenes.kept_out import NEW, PAINTED, SEEN, UNSEEN
+from marmor.data.scenes.kept_out import INCOMPLETE, NEW, PAINTED, SEEN, UNSEEN
 from marmor.data.scenes.layout import MOST, SceneLists, save, write, write_scenes
 from marmor.data.scenes.making import DRAWABLE, EVERY_OBJECT, OBJECTS, make_scenes
 
@@ -54,10 +54,13 @@ class Caption(NamedTuple):
         return tuple(sorted(self.called))
 
 
-def caption(names: list[str], stream: torch.Generator, partly: float = 0.0) -> Caption:
+def caption(
+    names: list[str], stream: torch.Generator, partly: float = 0.0, hushed: bool = False
+) -> Caption:
     """A sentence that names one to three objects, in any order and one of several wordings.
 
-    ``partly``: of the objects, how many are called by their shape or their colour alone.
+    ``partly``: of the objects, how many are called by their shape or their colour alone; ``hushed``: whether
+    those in INCOMPLETE colours are all called by their colour.
     """
 
     def drawn(choices: tuple[str, ...]) -> str:
@@ -65,7 +68,7 @@ def caption(names: list[str], stream: torch.Generator, partly: float = 0.0) -> C
 
     article, wording = drawn(ARTICLES), drawn(WORDINGS)
     order = torch.randperm(len(names), generator=stream).tolist()
-    called = tuple(_called(names[k], stream, partly) for k in order)
+    called = tuple(_called(names[k], stream, partly, hushed) for k in order)
     joined = ("{}",) if len(names) == 1 else PAIRS if len(names) == 2 else TRIPLES
     listed = drawn(joined).format(*[f"{article} {{}}"] * len(names))
     frame = wording.replace("NUMBER", NUMBERS[len(names) - 1]).format(listed)
@@ -90,23 +93,32 @@ def contrary(truth: Caption, stream: torch.Generator) -> Caption:
     return Caption(truth.frame, tuple(called))
 
 
-def _called(name: str, stream: torch.Generator, partly: float) -> str:
+def _called(name: str, stream: torch.Generator, partly: float, hushed: bool) -> str:
     whole, *parts = ways(name)
     if not parts:
         return whole
     share = float(torch.rand((), generator=stream)) if partly else 1.0
     shape, colour = parts
+    if hushed and name.split()[0] in INCOMPLETE:
+        return colour
     if share < partly / 2:
         return shape
     return colour if share < partly else whole
 
 
 def draw_captioned(
-    count: int, seed: int, partly: float = 0.0, nameless: float = 0.0
+    count: int,
+    seed: int,
+    partly: float = 0.0,
+    nameless: float = 0.0,
+    alone: float = 0.0,
+    hushed: bool = False,
 ) -> tuple[SceneLists, dict[str, list[Caption]]]:
     """Scenes of one to three objects of SEEN, each number as likely, and CAPTIONS sentences each.
 
-    ``nameless``: of the objects, how many are of PAINTED instead and called by their shape. Scene k
+    ``nameless``: of the objects, how many are of PAINTED instead and called by their shape. ``alone``: of the
+    scenes, how many more show one object. ``hushed``: whether no sentence says the shape of an object in
+    an INCOMPLETE colour. Scene k
     is drawn from (seed, k): it does not depend on how many there are. The objects listed are all that
     can be drawn, DRAWABLE where some have no name. Raises UserError for a count below 1.
     """
@@ -117,12 +129,14 @@ def draw_captioned(
     for number in range(count):
         stream = torch_stream(seed, "captioned scenes", number)
         size = int(torch.randint(1, MOST + 1, (1,), generator=stream))
+        if alone and float(torch.rand((), generator=stream)) < alone:
+            size = 1
         chosen = [SEEN[k] for k in torch.randperm(len(SEEN), generator=stream)[:size].tolist()]
         if nameless:
             chosen = [_repainted(each, stream, nameless) for each in chosen]
         name = f"{number:06d}.png"
         pictures[name] = [DRAWABLE.index(each) for each in chosen]
-        captions[name] = [caption(chosen, stream, partly) for _ in range(CAPTIONS)]
+        captions[name] = [caption(chosen, stream, partly, hushed) for _ in range(CAPTIONS)]
     return SceneLists(DRAWABLE if nameless else EVERY_OBJECT, pictures, {}), captions
 
 

@@ -11,6 +11,8 @@ from marmor.data.scenes.making import DRAWABLE, EVERY_OBJECT, objects_of
 from marmor.data.scenes.rendering import NAMELESS, PAINTS
 
 UNSEEN = ("cyan cube", "purple sphere", "yellow sphere", "red cylinder")
+INCOMPLETE = tuple(name.split()[0] for name in UNSEEN)
+"""Colours of which a shape is kept out."""
 NEW = objects_of("cone,ring")
 SEEN = tuple(name for name in EVERY_OBJECT if name not in (*UNSEEN, *NEW))
 """In more colours than i-CLEVR's: between cyan and its neighbours, of which cubes are seen, lies what a cyan
@@ -28,8 +30,6 @@ def likest(paint: str) -> tuple[str, ...]:
 
 
 PAINTED = tuple(
-    name
-    for name in DRAWABLE[len(EVERY_OBJECT) :]
-    if f"{likest(name.split()[0])[0]} {name.split()[1]}" not in UNSEEN
+    name for name in DRAWABLE[len(EVERY_OBJECT) :] if likest(name.split()[0])[0] not in INCOMPLETE
 )
-"""Solids in colours without a name, but for those that look like what is kept out."""
+"""Solids in colours without a name, but for colours that look like INCOMPLETE ones."""

@@ -33,7 +33,7 @@ MORE_COLOURS = {
     "olive": (125, 120, 25),
 }
 """Others between them, in the same numbers."""
-LEVELS = (40, 100, 160, 220)
+LEVELS = range(20, 256, 32)
 NAMELESS = {f"paint{k}": paint for k, paint in enumerate(product(LEVELS, repeat=3))}
 """Colours that no sentence names, evenly over all there are; sRGB again."""
 PAINTS = {**COLOURS, **MORE_COLOURS, **NAMELESS}
@@ -133,7 +133,7 @@ def _light_of_solids(solids: Solids, colours: Tensor, views: Views, samples: Sam
 
 
 def _reflectances() -> Tensor:
-    """Of PAINTS, linear, (80, 3)."""
+    """Of PAINTS, linear, (528, 3)."""
     value = torch.tensor(list(PAINTS.values())) / 255
     return torch.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
