@@ -232,9 +232,9 @@ def test_some_solids_have_colours_without_a_name_and_are_called_by_their_shape()
 
 
 def test_more_scenes_show_one_object_where_that_is_asked() -> None:
-    lists, _ = draw_captioned(600, seed=0, alone=0.5)
+    lists, _ = draw_captioned(600, seed=0, alone=0.8)
     sizes = torch.tensor([len(scene) for scene in lists.pictures.values()]).bincount() / 600
-    for share, expected in zip(sizes.tolist(), (0, 4 / 6, 1 / 6, 1 / 6), strict=True):
+    for share, expected in zip(sizes.tolist(), (0, 13 / 15, 1 / 15, 1 / 15), strict=True):
         assert abs(share - expected) < 0.05
 
 
