@@ -10,10 +10,9 @@ rendered photos. Every method learns the concepts of a pair; prompts of one and 
 Three starts of textual inversion: a word that is near, one that says nothing, and random vectors. Beside
 them what the pipeline draws when it is asked in plain words. Regional prompts see what their photos have in
 common, the empty table, around their places in the first steps. Everything is done by marmor's own commands,
-which stand in commands.json; what is finished is kept, and the same command goes on.
-Writes table.txt, table.csv,
-results.json, report.html, the folder concepts, which tells them apart, and the reports of
-`marmor personalize score`.
+which stand in commands.json; what is finished is kept, and the same command goes on. Writes table.txt,
+table.csv, results.json, report.html, the folder concepts, which tells them apart, and the reports of `marmor
+personalize score`.
 """
 
 import csv

@@ -11,7 +11,7 @@ Everything is done by marmor's own commands, which stand in commands.json. Write
 results.json.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -127,14 +127,27 @@ def rendered(
 ) -> dict[str, Any]:
     """Pictures of the sets ``truth``, places in ``every``, told apart by the names of all of these."""
     names = tuple(" next to a ".join(OBJECTS[k] for k in each) for each in every)
-    made, labels, out = (settings.out / f"{name}{ending}" for ending in (".npz", ".json", ""))
-    if not made.is_file():
+
+    def make() -> ImageSet:
         images = make_scenes([every[k] for k in truth.tolist()], RENDERED_SEED)
-        write(ImageSet(images, {CLASS: truth}, {CLASS: names}), made)
-        write_json(labels, list(names))
-    asked = ("--images", made, "--labels", labels, "--templates", "plain")
-    kept.run(name, ("zero-shot", "--model", settings.clip, *asked, "--out", out))
-    return _told(read_settings(out / "summary.json"), len(names))
+        return ImageSet(images, {CLASS: truth}, {CLASS: names})
+
+    return answered(kept, settings.out / name, settings.clip, make, "plain")
+
+
+def answered(
+    kept: Kept, out: Path, model: Path, make: Callable[[], ImageSet], templates: str
+) -> dict[str, Any]:
+    """What `marmor zero-shot` finds in pictures, which are made once, by the names of their own classes."""
+    made, labels = (out.with_name(f"{out.name}{ending}") for ending in (".npz", ".json"))
+    if not made.is_file():
+        images = make()
+        write_json(labels, list(images.class_names))
+        write(images, made)
+    asked = ("--images", made, "--labels", labels, "--templates", templates)
+    kept.run(out.name, ("zero-shot", "--model", model, *asked, "--out", out))
+    told = read_settings(out / "summary.json")
+    return _told(told, int(told["classes"]))
 
 
 def objects(kept: Kept, settings: Settings, seed: int) -> dict[str, Any]:
@@ -152,16 +165,10 @@ def objects(kept: Kept, settings: Settings, seed: int) -> dict[str, Any]:
     )
     kept.run(run.name, words, run)
     classes = tuple(read_settings(run / "summary.json")["held_out.classes"])
-    made, labels, out = (
-        settings.out / f"{run.name}-unseen{ending}" for ending in (".npz", ".json", "")
-    )
-    if not made.is_file():
-        write(kept_out(settings.objects, classes), made)
-        write_json(labels, list(classes))
-    asked = ("--images", made, "--labels", labels, "--templates", "simple")
-    kept.run(out.name, ("zero-shot", "--model", run, *asked, "--out", out))
-    told = read_settings(out / "summary.json")
-    return _told(told, len(classes)) | {"classes": classes}
+    folder = settings.objects
+    out = settings.out / f"{run.name}-unseen"
+    found = answered(kept, out, run, lambda: kept_out(folder, classes), "simple")
+    return found | {"classes": classes}
 
 
 def kept_out(folder: Path, classes: tuple[str, ...]) -> ImageSet:

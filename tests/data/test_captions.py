@@ -58,7 +58,7 @@ def test_sentences_name_the_objects_of_their_pictures_and_no_others() -> None:
 
 
 def test_objects_are_called_by_shape_or_colour_alone_where_that_is_asked() -> None:
-    lists, captions = draw_captioned(100, seed=0, partly=1.0)
+    lists, captions = draw_captioned(100, seed=0, wishes=SceneWishes(partly=1.0))
     by_colour = by_shape = 0
     for name, scene in lists.pictures.items():
         colours, shapes = zip(*(EVERY_OBJECT[k].split() for k in scene), strict=True)
@@ -73,7 +73,7 @@ def test_objects_are_called_by_shape_or_colour_alone_where_that_is_asked() -> No
             by_shape += sum(word in shapes for word in said)
     assert 0.4 < by_colour / (by_colour + by_shape) < 0.6
     # One in five of the objects: most sentences about one object still name it.
-    lists, captions = draw_captioned(300, seed=0, partly=0.2)
+    lists, captions = draw_captioned(300, seed=0, wishes=SceneWishes(partly=0.2))
     alone = [n for n, scene in lists.pictures.items() if len(scene) == 1]
     whole = [bool(named(each.sentence)) for n in alone for each in captions[n]]
     assert 0.75 < sum(whole) / len(whole) < 0.85
@@ -138,7 +138,7 @@ def test_a_shape_or_a_colour_is_true_of_each_that_has_it() -> None:
         ("red object", "red object"),
     }
     data = captioned_scenes(60, 0, 16, wishes=SceneWishes(partly=0.5))
-    lists, captions = draw_captioned(60, 0, partly=0.5)
+    lists, captions = draw_captioned(60, 0, wishes=SceneWishes(partly=0.5))
     shown = [[EVERY_OBJECT[k] for k in scene] for scene in lists.pictures.values()]
     said = {each.sentence: each.calls for own in captions.values() for each in own}
     true = true_of(data, torch.arange(60), torch.arange(len(data.sentences)))
@@ -158,7 +158,7 @@ def test_a_shape_or_a_colour_is_true_of_each_that_has_it() -> None:
 
 
 def test_a_contrary_is_the_sentence_with_one_shape_or_colour_changed() -> None:
-    _, captions = draw_captioned(400, seed=0, partly=0.3, hushed=True)
+    _, captions = draw_captioned(400, seed=0, wishes=SceneWishes(partly=0.3, contrasted=True))
     false = draw_contraries(captions, seed=0)
     assert false.keys() == captions.keys()
     changed = {"shape": 0, "colour": 0}
@@ -181,7 +181,7 @@ def test_a_contrary_is_the_sentence_with_one_shape_or_colour_changed() -> None:
             assert lie.calls != truth.calls
     # Of what is called by its colour, the colour changes.
     assert 0.35 < changed["shape"] / sum(changed.values()) < 0.45
-    fewer, _ = draw_captioned(5, seed=0, partly=0.3, hushed=True)
+    fewer, _ = draw_captioned(5, seed=0, wishes=SceneWishes(partly=0.3, contrasted=True))
     first = {name: captions[name] for name in fewer.pictures}
     assert draw_contraries(first, seed=0) == {name: false[name] for name in first}
     assert draw_contraries(first, seed=1) != draw_contraries(first, seed=0)
@@ -191,7 +191,7 @@ def test_contraries_stand_beside_captions() -> None:
     assert captioned_scenes(4, 0, 16, wishes=SceneWishes(partly=0.5)).contraries is None
     data = captioned_scenes(60, 0, 16, wishes=SceneWishes(partly=0.5, contrasted=True))
     assert data.contraries is not None
-    lists, captions = draw_captioned(60, 0, partly=0.5, hushed=True)
+    lists, captions = draw_captioned(60, 0, wishes=SceneWishes(partly=0.5, contrasted=True))
     false = draw_contraries(captions, 0)
     for place, own in enumerate(false.values()):
         rows = [data.sentences[k] for k in data.contraries[place].tolist()]
@@ -210,7 +210,7 @@ def test_contraries_stand_beside_captions() -> None:
 
 
 def test_some_solids_have_colours_without_a_name_and_are_called_by_their_shape() -> None:
-    lists, captions = draw_captioned(400, seed=0, partly=0.2, nameless=0.4)
+    lists, captions = draw_captioned(400, seed=0, wishes=SceneWishes(partly=0.2, nameless=0.4))
     shown = [[lists.objects[k] for k in scene] for scene in lists.pictures.values()]
     every = [name for names in shown for name in names]
     nameless = [name for name in every if name not in EVERY_OBJECT]
@@ -224,15 +224,15 @@ def test_some_solids_have_colours_without_a_name_and_are_called_by_their_shape()
             called = list(each.calls)
             for shape in shapes:
                 called.remove(shape)
-    plain = draw_captioned(50, seed=0, partly=0.2)
-    few, _ = draw_captioned(50, seed=0, partly=0.2, nameless=0.1)
+    plain = draw_captioned(50, seed=0, wishes=SceneWishes(partly=0.2))
+    few, _ = draw_captioned(50, seed=0, wishes=SceneWishes(partly=0.2, nameless=0.1))
     kept = zip(few.pictures.values(), plain[0].pictures.values(), strict=True)
     places = [pair for scenes in kept for pair in zip(*scenes, strict=True)]
     assert sum(a == b for a, b in places) / len(places) > 0.8
 
 
 def test_more_scenes_show_one_object_where_that_is_asked() -> None:
-    lists, _ = draw_captioned(600, seed=0, alone=0.8)
+    lists, _ = draw_captioned(600, seed=0, wishes=SceneWishes(alone=0.8))
     sizes = torch.tensor([len(scene) for scene in lists.pictures.values()]).bincount() / 600
     for share, expected in zip(sizes.tolist(), (0, 13 / 15, 1 / 15, 1 / 15), strict=True):
         assert abs(share - expected) < 0.05
@@ -274,8 +274,8 @@ def test_what_a_kept_out_object_would_make_true_is_not_asked() -> None:
 
 
 def test_nothing_says_the_shape_of_a_solid_whose_colour_lacks_one() -> None:
-    lists, captions = draw_captioned(300, seed=0, partly=0.3, hushed=True)
-    spoken, _ = draw_captioned(300, seed=0, partly=0.3)
+    lists, captions = draw_captioned(300, seed=0, wishes=SceneWishes(partly=0.3, contrasted=True))
+    spoken, _ = draw_captioned(300, seed=0, wishes=SceneWishes(partly=0.3))
     assert lists.pictures.keys() == spoken.pictures.keys()
     hushed = 0
     for name, scene in lists.pictures.items():

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +13,13 @@ from marmor.base.files import read_json
 from marmor.data.imageset import ImageSet
 from marmor.data.readers import read
 from marmor.data.scenes.calls import all_calls, unasked_calls
-from marmor.data.scenes.captions import FILE, draw_captioned, draw_contraries
+from marmor.data.scenes.captions import (
+    FILE,
+    USUAL_SCENES,
+    SceneWishes,
+    draw_captioned,
+    draw_contraries,
+)
 from marmor.data.scenes.making import make_scenes
 from marmor.data.scenes.reading import SHOWS
 
@@ -44,26 +50,6 @@ class Captioned:
 
     def __len__(self) -> int:
         return len(self.images)
-
-
-class SceneWishes(NamedTuple):
-    """What rendered scenes show and what is said of them.
-
-    Args:
-        partly: of the objects in sentences, how many are called by their shape or their colour alone.
-        nameless: of the objects, how many are in colours without a name and called by their shape.
-        alone: of the scenes, how many show one object; the others one to three.
-        contrasted: whether pictures are to refuse sentences: with contraries, and nothing that would teach
-            which shapes a colour has.
-    """
-
-    partly: float = 0.0
-    nameless: float = 0.0
-    alone: float = 0.0
-    contrasted: bool = False
-
-
-USUAL_SCENES = SceneWishes()
 
 
 def alike(truths: Tensor, meanings: Tensor) -> Tensor:
@@ -105,9 +91,7 @@ def captioned_scenes(
 
     A sentence is true of every picture whose objects can be called so, all of them.
     """
-    lists, captions = draw_captioned(
-        count, seed, wishes.partly, wishes.nameless, wishes.alone, wishes.contrasted
-    )
+    lists, captions = draw_captioned(count, seed, wishes)
     false = draw_contraries(captions, seed) if wishes.contrasted else {}
     scenes = list(lists.pictures.values())
     names = [[lists.objects[k] for k in scene] for scene in scenes]

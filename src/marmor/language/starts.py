@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-NEAR, ALIKE = 0.7, 0.7
+RANDOM, ALIKE = 0.7, 0.7
 """Of queries times keys: shares of chance and of the identity; Trockman & Kolter 2023, section 4."""
 MIXED, TAKEN_AWAY = 0.4, 0.4
 """Of values times projection: of chance, and of minus the identity; the same place."""
@@ -47,7 +47,7 @@ def mimetic(attention: Any) -> None:
     for place in range(attention.num_heads):
         own = slice(place * head, (place + 1) * head)
         chance = torch.randn(width, width) / math.sqrt(width)
-        query, key = _halves(NEAR * chance + ALIKE * torch.eye(width), head)
+        query, key = _halves(RANDOM * chance + ALIKE * torch.eye(width), head)
         attention.q_proj.weight[own], attention.k_proj.weight[own] = query, key
     chance = torch.randn(width, width) / math.sqrt(width)
     value, out = _halves(MIXED * chance - TAKEN_AWAY * torch.eye(width), width)

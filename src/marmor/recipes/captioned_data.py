@@ -80,9 +80,8 @@ class Pictures(NamedTuple):
 def load_pictures(wishes: CaptionWishes, seed: int, scenes: SceneWishes = USUAL_SCENES) -> Pictures:
     """Reads or renders; which classes are held out follows from the seed where only their number is given.
 
-    ``scenes``: of those that are rendered here. Raises UserError for images without
-    classes or captions, classes that are not there, sides that cannot be cut into patches, and whatever the
-    readers refuse.
+    ``scenes``: what those show that are rendered here. Raises UserError for images without classes or
+    captions, classes that are not there, sides that cannot be cut into patches, and whatever readers refuse.
     """
     if wishes.data == SCENES:
         _without_classes(wishes, "scenes have captions")

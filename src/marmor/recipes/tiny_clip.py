@@ -127,6 +127,8 @@ class Contrast:
     def draw(self, step: int, turn: int = 0) -> Batch:
         """Standardised pictures, what is true of them, and sentences: tokens (B, 1 or 2, L) and meanings.
 
+        Of scenes that are contrasted also what is not asked of them, and in most steps the patches to read.
+
         The same for the same (seed, step).
         """
         stream = torch_stream(self.seed, "train", step)

@@ -38,6 +38,26 @@ CAPTIONS = 8
 """Sentences drawn for a picture."""
 
 
+class SceneWishes(NamedTuple):
+    """What rendered scenes show and what is said of them.
+
+    Args:
+        partly: of the objects in sentences, how many are called by their shape or their colour alone.
+        nameless: of the objects, how many are in colours without a name and called by their shape.
+        alone: of the scenes, how many show one object; the others one to three.
+        contrasted: whether pictures are to refuse sentences: with contraries, and nothing that would teach
+            which shapes a colour has.
+    """
+
+    partly: float = 0.0
+    nameless: float = 0.0
+    alone: float = 0.0
+    contrasted: bool = False
+
+
+USUAL_SCENES = SceneWishes()
+
+
 class Caption(NamedTuple):
     """A sentence with gaps, and what it calls the objects there: names, shapes or "red object"."""
 
@@ -107,19 +127,11 @@ def _called(name: str, stream: torch.Generator, partly: float, hushed: bool) -> 
 
 
 def draw_captioned(
-    count: int,
-    seed: int,
-    partly: float = 0.0,
-    nameless: float = 0.0,
-    alone: float = 0.0,
-    hushed: bool = False,
+    count: int, seed: int, wishes: SceneWishes = USUAL_SCENES
 ) -> tuple[SceneLists, dict[str, list[Caption]]]:
     """Scenes of one to three objects of SEEN, each number as likely, and CAPTIONS sentences each.
 
-    ``nameless``: of the objects, how many are of PAINTED instead and called by their shape. ``alone``: of the
-    scenes, how many more show one object. ``hushed``: whether no sentence says the shape of an object in
-    an INCOMPLETE colour. Scene k
-    is drawn from (seed, k): it does not depend on how many there are. The objects listed are all that
+    Scene k is drawn from (seed, k): it does not depend on how many there are. The objects listed are all that
     can be drawn, DRAWABLE where some have no name. Raises UserError for a count below 1.
     """
     if count < 1:
@@ -129,15 +141,17 @@ def draw_captioned(
     for number in range(count):
         stream = torch_stream(seed, "captioned scenes", number)
         size = int(torch.randint(1, MOST + 1, (1,), generator=stream))
-        if alone and float(torch.rand((), generator=stream)) < alone:
+        if wishes.alone and float(torch.rand((), generator=stream)) < wishes.alone:
             size = 1
         chosen = [SEEN[k] for k in torch.randperm(len(SEEN), generator=stream)[:size].tolist()]
-        if nameless:
-            chosen = [_repainted(each, stream, nameless) for each in chosen]
+        if wishes.nameless:
+            chosen = [_repainted(each, stream, wishes.nameless) for each in chosen]
         name = f"{number:06d}.png"
         pictures[name] = [DRAWABLE.index(each) for each in chosen]
-        captions[name] = [caption(chosen, stream, partly, hushed) for _ in range(CAPTIONS)]
-    return SceneLists(DRAWABLE if nameless else EVERY_OBJECT, pictures, {}), captions
+        captions[name] = [
+            caption(chosen, stream, wishes.partly, wishes.contrasted) for _ in range(CAPTIONS)
+        ]
+    return SceneLists(DRAWABLE if wishes.nameless else EVERY_OBJECT, pictures, {}), captions
 
 
 def _repainted(name: str, stream: torch.Generator, nameless: float) -> str:

@@ -8,7 +8,7 @@ import math
 from functools import cache
 
 from marmor.data.scenes.making import DRAWABLE, EVERY_OBJECT, objects_of
-from marmor.data.scenes.rendering import NAMELESS, PAINTS
+from marmor.data.scenes.rendering import NAMED, NAMELESS
 
 UNSEEN = ("cyan cube", "purple sphere", "yellow sphere", "red cylinder")
 INCOMPLETE = tuple(name.split()[0] for name in UNSEEN)
@@ -25,8 +25,7 @@ LIKEST = 2
 @cache
 def likest(paint: str) -> tuple[str, ...]:
     """The LIKEST named colours that a colour without a name is nearest to, in sRGB, the nearest first."""
-    named = {name: rgb for name, rgb in PAINTS.items() if name not in NAMELESS}
-    return tuple(sorted(named, key=lambda name: math.dist(named[name], PAINTS[paint]))[:LIKEST])
+    return tuple(sorted(NAMED, key=lambda name: math.dist(NAMED[name], NAMELESS[paint]))[:LIKEST])
 
 
 PAINTED = tuple(

@@ -25,8 +25,9 @@ EVERY_OBJECT = (*_named(SHAPES, COLOURS), *_named(CLEVR_SHAPES, MORE_COLOURS))
 """All that has a name; those of i-CLEVR come first, those of more colours last."""
 DRAWABLE = (*EVERY_OBJECT, *_named(CLEVR_SHAPES, NAMELESS))
 """Behind all that has a name, solids in colours without one, "paint7 cube"."""
+_PLACE_OF = {paint: place for place, paint in enumerate(PAINTS)}
 SHAPE_OF = torch.tensor([SHAPES.index(name.split()[1]) for name in DRAWABLE])
-PAINT_OF = torch.tensor([list(PAINTS).index(name.split()[0]) for name in DRAWABLE])
+PAINT_OF = torch.tensor([_PLACE_OF[name.split()[0]] for name in DRAWABLE])
 """Of each of DRAWABLE its place in SHAPES, and in PAINTS."""
 SIDE = 64
 SMALLEST_SIDE = 16

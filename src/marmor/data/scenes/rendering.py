@@ -36,7 +36,8 @@ MORE_COLOURS = {
 LEVELS = range(20, 256, 32)
 NAMELESS = {f"paint{k}": paint for k, paint in enumerate(product(LEVELS, repeat=3))}
 """Colours that no sentence names, evenly over all there are; sRGB again."""
-PAINTS = {**COLOURS, **MORE_COLOURS, **NAMELESS}
+NAMED = {**COLOURS, **MORE_COLOURS}
+PAINTS = {**NAMED, **NAMELESS}
 TABLE = (0.33, 0.325, 0.32)
 """Linear reflectance."""
 FINE = 3
