@@ -1,7 +1,7 @@
 """Concepts learned and drawn in the small world, judged by those who know it: one resumable command.
 
-    python benchmarks/small_world.py --clip runs/tiny-clip
-    python benchmarks/small_world.py --clip runs/tiny-clip --pairs 'red cone, blue ring' --judge runs/all \\
+    python benchmarks/small_world.py
+    python benchmarks/small_world.py --pairs 'red cone, blue ring' --judge runs/all \\
         --out runs/new-shapes
 
 What ships draws and judges where nothing else is named; cones and rings need a judge of all 40 objects
@@ -122,7 +122,7 @@ class Settings:
         out: folder for everything; what is finished in it is kept.
     """
 
-    clip: Path
+    clip: Path = Path("pretrained:tiny-clip")
     pipeline: Path = Path("pretrained:tiny-text-to-image")
     judge: str = "pretrained:scene-judge"
     pairs: tuple[str, ...] = ("purple sphere, cyan cube",)

@@ -1,6 +1,6 @@
 """What words alone find that training never saw: a table against chance, by one resumable command.
 
-    python benchmarks/zero_shot.py --clip runs/tiny-clip --objects objects50
+    python benchmarks/zero_shot.py --objects objects50
 
 Of scenes: the colours and shapes that the small CLIP knows apart and never together, among the 24 objects of
 i-CLEVR, on pictures rendered anew, and beside them the objects that it does know; and pictures of two
@@ -51,7 +51,7 @@ class Settings:
         out: folder for everything; what is finished in it is kept.
     """
 
-    clip: Path
+    clip: Path = Path("pretrained:tiny-clip")
     each: int = 50
     objects: Path | None = None
     held_out: str = "10"

@@ -26,6 +26,14 @@ def test_the_bar_of_the_true_class_is_green():
     assert BLUE_BAR in unknown
 
 
+def test_percentages_stand_beside_the_bar_of_a_sure_answer():
+    pixels = np.asarray(cases([("right", [Case(RED, "1.png", [("fox", 1.0)], "fox")])]))
+    edge = np.nonzero((pixels == GREEN_BAR).all(2))[1].max()
+    beside = pixels[(pixels == GREEN_BAR).all(2).any(1), edge + 2 :]
+    assert beside.min() < 140, "letters"
+    assert not (beside == GREEN_BAR).all(2).any()
+
+
 def test_columns_may_differ_in_length_and_may_not_all_be_empty():
     one = Case(RED[:1], "grey.png", [("fox", 1.0)])
     tall = cases([("right", [one, one]), ("wrong", [one])])

@@ -1,5 +1,6 @@
 """Models that ship: they draw and read at once, and their recipes give the like again."""
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -69,6 +70,22 @@ def test_the_small_pipeline_draws_what_words_say(tmp_path: Path) -> None:
     assert torch.cat(found).float().mean() >= 0.75
 
 
+def test_the_small_clip_names_by_words_what_it_never_saw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers")
+    monkeypatch.setenv("MARMOR_CACHE", str(tmp_path / "cache"))
+    made, out = tmp_path / "captioned", tmp_path / "out"
+    words = ["--count", "1", "--each", "12", "--seed", "9"]
+    main(["data", "make", "captioned-scenes", *words, "--out", str(made)])
+    asked = ["--images", str(made / "unseen"), "--labels", str(made / "id2label.json")]
+    asked += ["--templates", "plain", "--out", str(out)]
+    main(["zero-shot", "--model", "pretrained:tiny-clip", *asked])
+    told = json.loads((out / "summary.json").read_text())
+    assert told["images"] == 48
+    assert told["top1"] >= 0.85
+
+
 def test_weights_that_ship_are_small() -> None:
     sizes = {path.parent.name: path.stat().st_size for path in WEIGHTS.glob("*/*.safetensors")}
     whole = [path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()]
@@ -79,7 +96,7 @@ def test_weights_that_ship_are_small() -> None:
 
 def test_the_small_world_ships_in_less_than_25_megabytes() -> None:
     world = [path for path in WEIGHTS.glob("tiny-*/**/*") if path.is_file()]
-    assert {"unet", "text_encoder"} <= {path.parent.name for path in world}
+    assert {"clip", "unet", "text_encoder"} <= {path.parent.name for path in world}
     assert sum(path.stat().st_size for path in world) < 25e6
 
 

@@ -13,6 +13,8 @@ from marmor.figures.plots import DPI, picture_of
 from marmor.figures.style import HAIRLINE, INK, MUTED, PALETTE, PAPER
 
 ROOM = 1.5  # inches of height for a case
+FULL = 1.16
+"""Right edge of the bars' axes, where that of a sure answer is 1: percentages stand between."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,9 @@ def _bars(axes: Axes, case: Case) -> None:
     for row, (name, value) in enumerate(case.classes):
         axes.barh(row, value, height=0.7, color=PALETTE[2 if name == case.truth else 5])
         axes.text(0.01, row, name, va="center", color=INK, fontsize=8.5)
-        axes.text(
-            1.0, row, f"{100 * value:.0f} %", va="center", ha="right", color=MUTED, fontsize=8
-        )
-    axes.set_xlim(0, 1)
+        percent = f"{100 * value:.0f} %"
+        axes.text(FULL, row, percent, va="center", ha="right", color=MUTED, fontsize=8)
+    axes.set_xlim(0, FULL)
     axes.set_ylim(len(case.classes) - 0.4, -0.6)
     axes.set_xticks([])
     axes.set_yticks([])

@@ -81,7 +81,7 @@ class ConceptWishes:
 
     Args:
         pipeline: a folder of diffusers' StableDiffusionPipeline, a run of `marmor train tiny-text-to-image`,
-            or pretrained:NAME.
+            or pretrained:tiny-text-to-image.
         concept: each new word and its photos, '<new1>=DIR'; several learn side by side.
         word: a word of the pipeline where the vectors start, "object" when left out; one for all, or one
             a concept.

@@ -34,7 +34,7 @@ class PersonalScoreSettings(ModelWishes):
     Args:
         input: the course's input.json, with prompt_4_clip_eval.
         photos: where the concepts' photos lie, as <src_image>/ or <id>/; beside input.json when left out.
-        judge: a judge of scenes, a run or pretrained:NAME, for entries that say objects.
+        judge: a judge of scenes, a run or pretrained:scene-judge, for entries that say objects.
         out: folder for the table, images.csv, prompts.csv, summary.json, pictures and report.html.
     """
 

@@ -43,7 +43,7 @@ class ModelWishes:
 
     Args:
         model: a folder of a CLIP or SigLIP of transformers, a run of `marmor train tiny-clip`,
-            pretrained:NAME, an open_clip checkpoint, or OpenAI's .pt.
+            pretrained:tiny-clip, an open_clip checkpoint, or OpenAI's .pt.
         architecture: of an open_clip checkpoint: a name such as ViT-B-32, or a JSON file of its sizes.
         activation: quick_gelu or gelu, against what the checkpoint's kind says.
     """

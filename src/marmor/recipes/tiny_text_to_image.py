@@ -96,8 +96,8 @@ class TinyTextToImageSettings(CaptionWishes):
     """What `marmor train tiny-text-to-image` can be told.
 
     Args:
-        clip: a CLIP folder, a run of `marmor train tiny-clip` or pretrained:NAME, whose tokenizer and text
-            encoder training starts from; both new when left out.
+        clip: a CLIP folder, a run of `marmor train tiny-clip` or pretrained:tiny-clip, whose tokenizer and
+            text encoder training starts from; both new when left out.
         run: the run folder to write; the model lies in its folder pipeline.
         minutes: budget in minutes of training, 65 when nothing is said, a tenth of it for the autoencoder.
         steps: budget in optimizer steps of each of the two.
