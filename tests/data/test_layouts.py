@@ -1,5 +1,6 @@
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,8 @@ def test_flat_folder_without_labels(tmp_path, save, names, note):
     assert images.labels == {}
     assert len(images) == len(names)
     assert [note in told for told in images.notes] == ([] if note is None else [True])
+    assert images.unlabelled().notes == (), "of images alone nobody asks for labels"
+    assert replace(images, notes=(*images.notes, "n")).unlabelled().notes == ("n",)
 
 
 def test_split_folders_share_class_names(tmp_path, save):

@@ -15,6 +15,9 @@ from marmor.data.squares import CROPPED, Fit, centre, size_text
 CLASS = "class"
 """The column of labels that most commands read."""
 
+READ_WITHOUT = "Read without labels: "
+"""How the note begins that says why names tell no classes."""
+
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
@@ -72,8 +75,12 @@ class ImageSet:
         )
 
     def unlabelled(self) -> "ImageSet":
-        """The images alone. File names go too: ``cat/1.png`` and ``3_12.png`` tell the class."""
-        return replace(self, labels={}, vocabulary={}, names=())
+        """The images alone. File names go too: ``cat/1.png`` and ``3_12.png`` tell the class.
+
+        So does the note that labels could not be read, of which there is nothing to be known then.
+        """
+        notes = tuple(note for note in self.notes if not note.startswith(READ_WITHOUT))
+        return replace(self, labels={}, vocabulary={}, names=(), notes=notes)
 
     def resized(self, size: int, fit: Fit = CROPPED) -> "ImageSet":
         """To ``size`` × ``size`` as ``fit`` says; noted. If nothing is said, centre-cropped and bilinear.

@@ -3,6 +3,7 @@
 from marmor.base.errors import UserError
 from marmor.data.classes import class_in_name, class_order
 from marmor.data.decode import is_image
+from marmor.data.imageset import READ_WITHOUT
 from marmor.data.readers.course import course_listing, has_course_layout
 from marmor.data.readers.listing import Listing
 from marmor.data.readers.tree import Tree
@@ -53,7 +54,7 @@ def _flat(tree: Tree, images: tuple[str, ...], notes: tuple[str, ...]) -> Listin
         reason = f"all names begin with {labels[0]!r}"
     else:
         return Listing(tree, images, labels, class_order(labels), notes)
-    return Listing(tree, images, notes=(*notes, f"Read without labels: {reason}."))
+    return Listing(tree, images, notes=(*notes, f"{READ_WITHOUT}{reason}."))
 
 
 def _split_folders(tree: Tree, images: tuple[str, ...], split: str) -> Listing:
