@@ -104,7 +104,7 @@ class Settings:
     """What to measure.
 
     Args:
-        clip: a run of `marmor train tiny-clip`, or a CLIP folder: the judge of images and texts.
+        clip: judge of images and texts: the one that ships, a run of `marmor train tiny-clip`, or a folder.
         pipeline: a run of `marmor train tiny-text-to-image`, or a pipeline folder.
         judge: a scene judge that knows the objects of the pairs.
         pairs: of concepts, such as 'red cone, blue ring'.

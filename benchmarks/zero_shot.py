@@ -40,7 +40,7 @@ class Settings:
     """What to measure.
 
     Args:
-        clip: a run of `marmor train tiny-clip`, or another that `marmor zero-shot` takes.
+        clip: the one that ships, a run of `marmor train tiny-clip`, or another that `marmor zero-shot` takes.
         each: pictures of each combination to render, and a fifth as many of each known object.
         objects: a folder with objects50_train.zip, objects50_val.zip and objects50_id2label.json.
         held_out: classes that are kept out, a number or names with commas between them; which ones follows
